@@ -70,6 +70,7 @@ fn issued(n: u64) -> Recorded {
         expires_at: now().plus(ttl),
         not_after: now().plus_millis(86_400_000),
         generation: Default::default(),
+        parent: None,
     };
     recorded(n, Event::TicketIssued(event))
 }
@@ -103,6 +104,7 @@ fn requests() -> Vec<Request> {
             subject: subject(n),
             digest: digest(CREDENTIALS + n),
             ttl: None,
+            parent: None,
         }),
         _ => Command::Revoke(Revoke {
             kind: Kind::Ticket,

@@ -95,9 +95,27 @@ pub struct Credential {
     iat: Option<f64>,
     /// When its session was issued.
     sid_iat: Option<f64>,
+    /// The credential that it came from, where that is more than a session of its own subject.
+    parent: Option<Box<Ancestor>>,
     /// The issuer's leeway, in seconds.
     #[serde(default = "usual_leeway")]
     leeway: u64,
+}
+
+/// What a credential says of one that it came from. Members that it lacks say nothing, or the same as its child's.
+#[derive(Clone, Deserialize)]
+struct Ancestor {
+    kind: String,
+    id: Option<String>,
+    /// Of a JWT.
+    jti: Option<String>,
+    /// Its issuer, if the credential has none.
+    iss: Option<String>,
+    sub: Option<String>,
+    client_id: Option<String>,
+    kid: Option<String>,
+    iat: Option<f64>,
+    parent: Option<Box<Ancestor>>,
 }
 
 fn usual_leeway() -> u64 {
@@ -205,33 +223,39 @@ impl Revocations {
 
     /// The reason to refuse the credential: rules 1 to 7.
     pub fn refuses(&self, credential: &Credential) -> Option<&'static str> {
-        let Credential { kind, digest, id, iss, jti, payload, sid, .. } = credential;
+        let Credential { kind, digest, id, iss, jti, payload, .. } = credential;
         let own = names(kind, digest.clone(), id.clone(), iss.clone(), jti.clone(), payload.clone());
-        if own.iter().any(|name| self.is_revoked(name, credential)) {
+        if own.iter().any(|name| self.is_revoked(name, &credential.tenant, &credential.subject)) {
             return Some("revoked");
         }
-        let session = sid.as_ref().filter(|_| !credential.foreign);
-        let session_name = session.map(|id| Name::Id { kind: "session".to_owned(), id: id.clone() });
-        if session_name.is_some_and(|name| self.is_revoked(&name, credential)) {
-            return Some("session-revoked");
+        let ancestors = credential.ancestors();
+        // It is not older than its parent.
+        let parent_iat = ancestors.first().and_then(|parent| parent.iat);
+        let iat = credential.iat.into_iter().chain(parent_iat).reduce(f64::max);
+        let mut all: Vec<_> = credential.wholes().into_iter().map(|whole| (whole, kind.clone(), iat)).collect();
+        for Ancestor { kind, id, jti, iss: own_iss, sub, client_id, kid, iat, .. } in ancestors {
+            let iss = own_iss.or(iss.clone()).filter(|_| jti.is_some());
+            let own = names(&kind, None, id, iss.clone(), jti, None);
+            if own.iter().any(|name| self.is_revoked(name, &credential.tenant, &sub)) {
+                return Some("parent-revoked");
+            }
+            let cohorts =
+                [("key", kid), ("application", client_id), ("issuer", iss), ("tenant", credential.tenant.clone())];
+            let wholes = credential.with_subject(sub, cohorts);
+            all.extend(wholes.into_iter().map(|whole| (whole, kind.clone(), iat.or(credential.iat))));
         }
-        // It is not older than its session.
-        let iat = credential.iat.into_iter().chain(credential.sid_iat).reduce(f64::max);
-        let own = credential.wholes().into_iter().map(|whole| (whole, kind.as_str(), iat));
-        let of_session = session.map(|_| credential.session_wholes()).into_iter().flatten();
-        let session_iat = credential.sid_iat.or(credential.iat);
-        let all = own.chain(of_session.map(|whole| (whole, "session", session_iat)));
-        all.filter_map(|(whole, kind, iat)| Some((self.wholes.get(&(whole, kind.to_owned()))?, iat)))
+        all.into_iter()
+            .filter_map(|(whole, kind, iat)| Some((self.wholes.get(&(whole, kind))?, iat)))
             .filter_map(|(held, iat)| refuses_whole(held, credential, iat))
             .min()
             .map(WholeReason::as_str)
     }
 
-    fn is_revoked(&self, name: &Name, credential: &Credential) -> bool {
+    fn is_revoked(&self, name: &Name, own_tenant: &Option<String>, own_subject: &Option<String>) -> bool {
         // If the credential's subject is not known, take it for one of theirs.
         let fits = |due: &Option<String>, own: &Option<String>| due.is_none() || own.is_none() || due == own;
         let mut whose = self.credentials.get(name).into_iter().flatten();
-        whose.any(|(tenant, subject)| fits(tenant, &credential.tenant) && fits(subject, &credential.subject))
+        whose.any(|(tenant, subject)| fits(tenant, own_tenant) && fits(subject, own_subject))
     }
 }
 
@@ -291,16 +315,40 @@ impl Credential {
             ("issuer", self.iss.clone()),
             ("tenant", self.tenant.clone()),
         ];
-        self.with_subject(cohorts)
+        self.with_subject(self.subject.clone(), cohorts)
     }
 
-    /// Its session's subject and cohorts.
-    fn session_wholes(&self) -> Vec<Whole> {
-        self.with_subject([("application", self.sid_client_id.clone()), ("tenant", self.tenant.clone())])
+    /// Its ancestors, the parent first, each with its subject: those in `parent`, or the session in `sid`. Another issuer's
+    /// say nothing of this ledger's.
+    fn ancestors(&self) -> Vec<Ancestor> {
+        let session = self.sid.as_ref().map(|sid| Ancestor {
+            kind: "session".to_owned(),
+            id: Some(sid.clone()),
+            jti: None,
+            iss: None,
+            sub: None,
+            client_id: self.sid_client_id.clone(),
+            kid: None,
+            iat: self.sid_iat,
+            parent: None,
+        });
+        let mut next = self.parent.as_deref().cloned().or(session).filter(|_| !self.foreign);
+        let (mut ancestors, mut subject) = (Vec::new(), self.subject.clone());
+        while let Some(mut ancestor) = next {
+            subject = ancestor.sub.take().or(subject);
+            ancestor.sub.clone_from(&subject);
+            next = ancestor.parent.take().map(|parent| *parent);
+            ancestors.push(ancestor);
+        }
+        ancestors
     }
 
-    fn with_subject<const N: usize>(&self, cohorts: [(&str, Option<String>); N]) -> Vec<Whole> {
-        let whose = self.tenant.clone().zip(self.subject.clone());
+    fn with_subject<const N: usize>(
+        &self,
+        subject: Option<String>,
+        cohorts: [(&str, Option<String>); N],
+    ) -> Vec<Whole> {
+        let whose = self.tenant.clone().zip(subject);
         let subject = whose.map(|(tenant, subject)| Whole::Subject { tenant, subject });
         let cohort = |(what, name): (&str, Option<String>)| Some(Whole::Cohort { what: what.to_owned(), name: name? });
         subject.into_iter().chain(cohorts.into_iter().filter_map(cohort)).collect()

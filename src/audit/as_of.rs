@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use super::gathered::{GatheredRecords, gather};
+use super::gathered::{GatheredRecords, Traced, gather};
 use super::point::LogPrefix;
 use super::replay::PRUNE_EVERY;
 use super::{AuditError, Lookup, LookupCredential, QuestionError, Tally, pages};
@@ -153,7 +153,7 @@ pub fn as_of(
 /// The issued credentials, each once, with the position of the record that counts, and in the order of these.
 fn keys(gathered: &GatheredRecords, asked: &Lookup) -> Vec<(Position, CredentialKey)> {
     let mut keys = Vec::new();
-    for issue in &gathered.issues {
+    for Traced { issue, .. } in &gathered.issues {
         let key = CredentialKey { kind: issue.kind, id: issue.id };
         if named_by(&gathered.state, asked, key) && place_of(&gathered.state, key) == Some(issue.place) {
             keys.push((issue.position, key));

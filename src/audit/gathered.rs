@@ -1,7 +1,7 @@
 //! The records that bear on a question: those that name its subject or credential, and those that follow from them.
 //!
-//! A ticket's issue names its subject, whose revocations may reach it; a token's names its session. The names in a
-//! record are looked up in the next round, until there are no new ones. The records themselves are not kept: only the
+//! An issue names its subject, whose revocations may reach it, and its parent. The names in a record are looked up in the
+//! next round, until there are no new ones. The records themselves are not kept: only the
 //! state that they fold to, and the index keys to find them again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -10,9 +10,9 @@ use std::ops::ControlFlow;
 use super::point::LogPrefix;
 use super::{Lookup, QuestionError};
 use crate::domain::{
-    ApplicationId, CohortRevoked, CohortsOf, CredentialId, CredentialRevoked, Digest, Extends, Generation, Issuer,
-    Issues, KeyId, Kind, Position, RecordId, Recorded, Revokes, RevokesSubject, Sequence, State, Subject, Tenant,
-    Timestamp, TokenId,
+    ApplicationId, CohortRevoked, CohortsOf, CredentialId, CredentialKey, CredentialRevoked, Digest, Extends,
+    Generation, Issuer, Issues, KeyId, Kind, MAX_ANCESTORS, Parent, Position, RecordId, Recorded, Revokes,
+    RevokesSubject, Sequence, State, Subject, Tenant, Timestamp, TokenId,
 };
 use crate::index::{About, Finder, Sought};
 
@@ -29,11 +29,20 @@ pub(super) struct GatheredIssue {
     tenant: Tenant,
     subject: Subject,
     generation: Generation,
-    session: Option<CredentialId>,
+    parent: Option<Parent>,
     issued_at: Timestamp,
     application: Option<ApplicationId>,
     issuer: Option<Issuer>,
     key: Option<KeyId>,
+}
+
+/// A credential in the question, and those from which it came.
+pub(super) struct Traced {
+    pub(super) issue: GatheredIssue,
+    /// Its ancestors, the parent first, as far as they are on record.
+    ancestors: Vec<GatheredIssue>,
+    /// The first one that is not.
+    unheard_of: Option<Parent>,
 }
 
 /// Everything that bears on a question up to a point.
@@ -43,11 +52,7 @@ pub(super) struct GatheredRecords {
     /// The folded state.
     pub(super) state: State,
     /// The issues of the credentials in the question, in the order of their positions.
-    pub(super) issues: Vec<GatheredIssue>,
-    /// The sessions that tokens among them belong to, and their digests.
-    sessions: BTreeSet<CredentialId>,
-    /// How those sessions were issued: when, and by which application.
-    session_issues: BTreeMap<CredentialId, (Timestamp, Option<ApplicationId>)>,
+    pub(super) issues: Vec<Traced>,
     /// The credentials in the question, by all their names.
     own: BTreeSet<CredentialId>,
     places: BTreeSet<RecordId>,
@@ -94,8 +99,8 @@ fn follow(recorded: &Recorded, add: &mut impl FnMut(Sought)) {
         if let Some(digest) = issues.digest {
             credential(digest.id(), None);
         }
-        if let Some(session) = issues.session {
-            credential(session, None);
+        if let Some(parent) = issues.parent {
+            credential(parent.key.id, None);
         }
     }
     if let Some(extends) = &facets.extends {
@@ -135,7 +140,7 @@ fn issue(position: Position, recorded: &Recorded) -> Option<GatheredIssue> {
         tenant: recorded.tenant.clone().unwrap_or_default(),
         subject: issues.subject.clone(),
         generation: issues.generation.clone(),
-        session: issues.session,
+        parent: issues.parent,
         issued_at: issues.issued_at(recorded.recorded_at),
         application: recorded.application(),
         issuer: issues.name.issuer().cloned(),
@@ -155,16 +160,21 @@ impl GatheredRecords {
                 credential.of(issue.kind) && issue.names().any(|name| credential.ids().any(|id| id == name))
             }
         };
-        let (issues, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_own);
-        own.extend(issues.iter().flat_map(GatheredIssue::names));
-        let mut sessions: BTreeSet<CredentialId> = issues.iter().filter_map(|issue| issue.session).collect();
-        let of_sessions = others.iter().filter(|other| other.kind == Kind::Session && sessions.contains(&other.id));
-        let session_issues =
-            of_sessions.clone().map(|session| (session.id, (session.issued_at, session.application))).collect();
-        let digests: Vec<_> = of_sessions.filter_map(|session| session.digest_id).collect();
-        sessions.extend(digests);
-        let places = issues.iter().map(|issue| issue.place).collect();
-        Self { sought, state, issues, sessions, session_issues, own, places }
+        let mut by_key: BTreeMap<(Kind, CredentialId), GatheredIssue> = BTreeMap::new();
+        for issue in &all {
+            let earliest = by_key.entry((issue.kind, issue.id)).or_insert_with(|| issue.clone());
+            if issue.place < earliest.place {
+                *earliest = issue.clone();
+            }
+        }
+        let issues: Vec<_> = all
+            .into_iter()
+            .filter(is_own)
+            .map(|issue| Traced::of(issue, |key| by_key.get(&(key.kind, key.id))))
+            .collect();
+        own.extend(issues.iter().flat_map(|traced| traced.issue.names()));
+        let places = issues.iter().map(|traced| traced.issue.place).collect();
+        Self { sought, state, issues, own, places }
     }
 
     /// The index keys to find all of it again.
@@ -203,55 +213,95 @@ impl GatheredRecords {
 
     /// Whether a credential of that kind may be meant: one was issued, or nothing was.
     fn has(&self, kind: Kind) -> bool {
-        self.issues.is_empty() || self.issues.iter().any(|issue| issue.kind == kind)
+        self.issues.is_empty() || self.issues.iter().any(|traced| traced.issue.kind == kind)
     }
 
     fn hit_by(&self, recorded: &Recorded, revoked: &CredentialRevoked) -> bool {
         let ids = [Some(revoked.credential.id()), revoked.session_digest.map(|digest| digest.id())];
-        let named = |set: &BTreeSet<CredentialId>| ids.iter().flatten().any(|id| set.contains(id));
-        let (itself, session) = (named(&self.own), named(&self.sessions));
+        let named = |id: CredentialId| ids.contains(&Some(id));
         // An unseen credential may have been revoked as another kind.
-        let of_kind = !revoked.known || self.has(revoked.kind) || session && revoked.kind == Kind::Session;
-        let theirs = |issue: &GatheredIssue| {
-            recorded.tenant.as_ref().is_none_or(|tenant| *tenant == issue.tenant)
-                && (revoked.known || revoked.subject.as_ref().is_none_or(|subject| *subject == issue.subject))
+        let itself = self.own.iter().any(|id| named(*id)) && (!revoked.known || self.has(revoked.kind));
+        if self.issues.is_empty() {
+            return itself;
+        }
+        let in_tenant = |issue: &GatheredIssue| recorded.tenant.as_ref().is_none_or(|tenant| *tenant == issue.tenant);
+        let whose = revoked.subject.as_ref().filter(|_| !revoked.known);
+        let theirs = |issue: &GatheredIssue| in_tenant(issue) && whose.is_none_or(|subject| *subject == issue.subject);
+        let is_hit = |issue: &GatheredIssue| {
+            issue.names().any(named) && (!revoked.known || revoked.kind == issue.kind) && theirs(issue)
         };
-        (itself || session) && of_kind && (self.issues.is_empty() || self.issues.iter().any(theirs))
+        self.issues.iter().any(|traced| {
+            let unheard_of = traced.unheard_of.is_some_and(|parent| {
+                let of_child =
+                    || whose.is_none_or(|subject| parent.same_subject && *subject == traced.oldest().subject);
+                named(parent.key.id) && in_tenant(&traced.issue) && of_child()
+            });
+            itself && theirs(&traced.issue) || traced.ancestors.iter().any(is_hit) || unheard_of
+        })
     }
 
     fn hit_with_all(&self, recorded: &Recorded, revoked: &RevokesSubject<'_>) -> bool {
         let required: Generation = [(recorded.place.origin, recorded.place.sequence)].into_iter().collect();
         let tenant = recorded.tenant.clone().unwrap_or_default();
-        self.issues.iter().any(|issue| {
-            let kinds = revoked.kinds;
-            let is_theirs = issue.tenant == tenant && issue.subject == *revoked.subject;
-            let session = issue.session.and_then(|id| self.session_issues.get(&id)).map(|(issued_at, _)| *issued_at);
-            // A token is not older than its session, and goes with it.
-            let own_age = session.map_or(issue.issued_at, |session| issue.issued_at.max(session));
-            let session_age = issue.session.map(|_| session.unwrap_or(issue.issued_at));
+        self.issues.iter().any(|traced| {
             let reaches = |age: Timestamp| match revoked.issued_before {
-                Some(instant) => age < instant && !issue.generation.reaches(&required),
+                Some(instant) => age < instant && !traced.issue.generation.reaches(&required),
                 // What is issued to a subject that was erased is inactive whenever it was issued.
-                None => revoked.erased.is_some() || !issue.generation.reaches(&required),
+                None => revoked.erased.is_some() || !traced.issue.generation.reaches(&required),
             };
-            let itself = kinds.contains(issue.kind) && reaches(own_age);
-            let with_session = kinds.contains(Kind::Session) && session_age.is_some_and(reaches);
-            is_theirs && (itself || with_session)
+            let is_hit = |(issue, age): (&GatheredIssue, Timestamp)| {
+                let is_theirs = issue.tenant == tenant && issue.subject == *revoked.subject;
+                is_theirs && revoked.kinds.contains(issue.kind) && reaches(age)
+            };
+            let unheard_of = traced.unheard_of.is_some_and(|parent| {
+                let oldest = traced.oldest();
+                let is_theirs = parent.same_subject && oldest.tenant == tenant && oldest.subject == *revoked.subject;
+                is_theirs && revoked.kinds.contains(parent.key.kind) && reaches(traced.issue.issued_at)
+            });
+            traced.each().any(is_hit) || unheard_of
+        })
+    }
+
+    fn hit_with_cohort(&self, recorded: &Recorded, revoked: &CohortRevoked) -> bool {
+        let required: Generation = [(recorded.place.origin, recorded.place.sequence)].into_iter().collect();
+        self.issues.iter().any(|traced| {
+            let is_hit = |(issue, _): (&GatheredIssue, Timestamp)| {
+                revoked.kinds.contains(issue.kind) && issue.cohorts().contains(&revoked.cohort)
+            };
+            let unheard_of = traced.unheard_of.is_some_and(|parent| {
+                let cohorts = CohortsOf::with_secret(&traced.issue.tenant, None);
+                parent.same_subject && revoked.kinds.contains(parent.key.kind) && cohorts.contains(&revoked.cohort)
+            });
+            let hit = traced.each().any(is_hit) || unheard_of;
+            hit && (revoked.withdrawn || !traced.issue.generation.reaches(&required))
         })
     }
 }
 
-impl GatheredRecords {
-    fn hit_with_cohort(&self, recorded: &Recorded, revoked: &CohortRevoked) -> bool {
-        let required: Generation = [(recorded.place.origin, recorded.place.sequence)].into_iter().collect();
-        self.issues.iter().any(|issue| {
-            let itself = revoked.kinds.contains(issue.kind) && issue.cohorts().contains(&revoked.cohort);
-            let with_session = revoked.kinds.contains(Kind::Session)
-                && issue.session.is_some_and(|session| {
-                    let application = self.session_issues.get(&session).and_then(|(_, application)| *application);
-                    CohortsOf::with_secret(&issue.tenant, application).contains(&revoked.cohort)
-                });
-            (itself || with_session) && (revoked.withdrawn || !issue.generation.reaches(&required))
+impl Traced {
+    fn of<'a>(issue: GatheredIssue, find: impl Fn(CredentialKey) -> Option<&'a GatheredIssue>) -> Self {
+        let (mut ancestors, mut next) = (Vec::new(), issue.parent);
+        while let Some(parent) = next
+            && ancestors.len() < MAX_ANCESTORS
+            && let Some(found) = find(parent.key)
+        {
+            next = found.parent;
+            ancestors.push(found.clone());
+        }
+        Self { issue, ancestors, unheard_of: next }
+    }
+
+    /// The last ancestor that is on record, or the credential itself.
+    fn oldest(&self) -> &GatheredIssue {
+        self.ancestors.last().unwrap_or(&self.issue)
+    }
+
+    /// The credential and its ancestors, each with its age: none is older than its parent, and goes with it.
+    fn each(&self) -> impl Iterator<Item = (&GatheredIssue, Timestamp)> {
+        let from_oldest = self.ancestors.iter().rev().chain([&self.issue]);
+        from_oldest.scan(Timestamp::default(), |parent, issue| {
+            *parent = issue.issued_at.max(*parent);
+            Some((issue, *parent))
         })
     }
 }

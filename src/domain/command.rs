@@ -7,7 +7,9 @@ use super::application::Registration;
 use super::authentication::{Aal, Method};
 use super::cohort::{Cohort, CohortsOf};
 use super::confirmation::Confirmation;
-use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
+use super::credential::{
+    Ancestor, CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds, MAX_ANCESTORS, MAX_GENERATIONS,
+};
 use super::event::{Idempotency, KeyPublished, NodeJoined, NodeUpgraded, Sealed};
 use super::ids::{
     ApplicationId, Issuer, KeyId, NodeName, Origin, Reason, RecordId, RequestId, Subject, Tenant, TokenId,
@@ -115,6 +117,8 @@ pub struct IssueTicket {
     pub digest: Digest,
     /// After how long without use it expires; the policy's life where absent.
     pub ttl: Option<Ttl>,
+    /// The credential that it comes from.
+    pub parent: Option<CredentialKey>,
 }
 
 /// Issue a session whose token has that digest.
@@ -135,6 +139,8 @@ pub struct IssueSession {
     pub methods: Vec<Method>,
     /// The identity and device that it is issued for.
     pub sealed: Option<Sealed>,
+    /// The credential that it comes from.
+    pub parent: Option<CredentialKey>,
 }
 
 #[derive(Clone, Debug)]
@@ -144,16 +150,35 @@ pub struct IssueToken {
     pub subject: Subject,
     /// Its form, and its fresh name.
     pub form: TokenForm,
-    /// How long it lasts, at most until its session expires; the policy's life where absent.
+    /// How long it lasts, at most until its parent expires; the policy's life where absent.
     pub ttl: Option<Ttl>,
-    /// The session that it belongs to: it is active only while the session is.
-    pub session: Option<CredentialId>,
+    /// The credential that it comes from.
+    pub parent: Option<ParentChoice>,
     pub audience: Vec<Box<str>>,
     pub scope: Option<Box<str>>,
     /// What it is bound to, if it is.
     pub confirmation: Option<Confirmation>,
     /// The added claims.
     pub sealed: Option<Sealed>,
+}
+
+/// The credential that a token is to come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParentChoice {
+    /// A session of its own subject.
+    OwnSession(CredentialId),
+    /// Any credential of its tenant.
+    Any(CredentialKey),
+}
+
+impl ParentChoice {
+    /// The key of the credential.
+    pub const fn key(self) -> CredentialKey {
+        match self {
+            Self::OwnSession(id) => CredentialKey { kind: Kind::Session, id },
+            Self::Any(key) => key,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -192,14 +217,10 @@ pub struct PresentedToken {
     pub good_until: Option<Timestamp>,
     /// The generation, of a JWT of this ledger.
     pub generation: Option<Generation>,
-    /// The session that it belongs to, of a JWT of this ledger.
-    pub session: Option<CredentialId>,
+    /// What it says of its ancestors, the parent first, of a JWT of this ledger.
+    pub ancestors: Vec<Ancestor>,
     /// The application that issued it, of a JWT of this ledger.
     pub application: Option<ApplicationId>,
-    /// The application that issued its session.
-    pub session_application: Option<ApplicationId>,
-    /// When its session was issued.
-    pub session_issued_at: Option<Timestamp>,
     /// The key that signed it, of a JWT of this ledger.
     pub key: Option<KeyId>,
     /// How far its issuer's clock may be wrong, in seconds.
@@ -528,6 +549,12 @@ pub enum Rejection {
     /// The token's session is not active, or belongs to another subject.
     #[error("issue: the session is not active, or is not this subject's")]
     SessionInactive,
+    /// The parent is not active, is of another tenant, or this node has not heard all that its issuer had.
+    #[error("issue: the parent is not active, as far as this node knows, or is of another tenant")]
+    ParentInactive,
+    /// The parent is of the last generation.
+    #[error("issue: the parent has {MAX_ANCESTORS} ancestors, and a lineage has at most {MAX_GENERATIONS} generations")]
+    LineageTooDeep,
     /// A session cannot revoke itself with this command.
     #[error("revoke: it is the current session")]
     CurrentSession,
@@ -598,7 +625,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every rejection.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::GrantExceedsOwn,
@@ -607,6 +634,8 @@ impl Rejection {
         Self::UnknownCredential,
         Self::CredentialExpired,
         Self::SessionInactive,
+        Self::ParentInactive,
+        Self::LineageTooDeep,
         Self::CurrentSession,
         Self::IdUnavailable,
         Self::ImplausibleTimes,

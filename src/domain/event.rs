@@ -10,7 +10,7 @@ use super::application::Registration;
 use super::authentication::{Aal, Method};
 use super::cohort::Cohort;
 use super::confirmation::Confirmation;
-use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
+use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds, Parent};
 use super::ids::{
     ApplicationId, Issuer, KeyId, LedgerId, NodeName, Origin, Reason, RecordId, Region, RequestId, Sequence, Subject,
     Tenant,
@@ -74,10 +74,12 @@ impl Event {
     }
 
     /// The version of this event's data that is written: the earliest that has all of its members.
-    pub const fn version(&self) -> u64 {
+    pub fn version(&self) -> u64 {
         match self {
             Self::SubjectRevoked(SubjectRevoked { issued_before: None, .. }) => 1,
-            Self::TokenIssued(issued) if issued.confirmation.is_none() => 1,
+            Self::TicketIssued(TicketIssued { parent: None, .. }) => 1,
+            Self::SessionIssued(issued) if issued.parent.is_none() => 1,
+            Self::TokenIssued(issued) if issued.confirmation.is_none() && issued.other_parent().is_none() => 1,
             _ => self.event_type().version,
         }
     }
@@ -131,8 +133,10 @@ pub struct TicketIssued {
     pub expires_at: Timestamp,
     /// The latest instant to which any renewal can prolong it.
     pub not_after: Timestamp,
-    /// The generation of its subject and cohorts, as its issuer knew it.
+    /// The generation of its subject, its cohorts and its ancestors', as its issuer knew it.
     pub generation: Generation,
+    /// The credential that it came from.
+    pub parent: Option<Parent>,
 }
 
 /// The uses of tickets that one origin issued.
@@ -173,8 +177,10 @@ pub struct SessionIssued {
     pub expires_at: Timestamp,
     /// The latest instant to which any extension can prolong it.
     pub not_after: Timestamp,
-    /// The generation of its subject and cohorts, as its issuer knew it.
+    /// The generation of its subject, its cohorts and its ancestors', as its issuer knew it.
     pub generation: Generation,
+    /// The credential that it came from.
+    pub parent: Option<Parent>,
     /// The identity and device that it was issued for.
     pub sealed: Option<Sealed>,
 }
@@ -199,8 +205,8 @@ pub struct TokenIssued {
     pub subject: Subject,
     /// When it was issued, if that is not when it was recorded: an imported token.
     pub issued_at: Option<Timestamp>,
-    /// The session that it belongs to.
-    pub session: Option<CredentialId>,
+    /// The credential that it came from.
+    pub parent: Option<Parent>,
     /// The audience: RFC 7519, section 4.1.3.
     pub audience: Vec<Box<str>>,
     /// The scope, separated by spaces: RFC 8693, section 4.2.
@@ -209,7 +215,7 @@ pub struct TokenIssued {
     pub confirmation: Option<Confirmation>,
     /// When it expires. It cannot be extended.
     pub expires_at: Timestamp,
-    /// The generation of its subject and cohorts, as its issuer knew it.
+    /// The generation of its subject, its cohorts and its ancestors', as its issuer knew it.
     pub generation: Generation,
     /// The claims that its issuer added.
     pub sealed: Option<Sealed>,
@@ -219,6 +225,11 @@ impl TokenIssued {
     /// The key that it is kept under.
     pub fn key(&self) -> CredentialKey {
         CredentialKey { kind: Kind::Token, id: self.name.id() }
+    }
+
+    /// Its parent, unless that is a session of its own subject: then it is recorded as such.
+    pub fn other_parent(&self) -> Option<Parent> {
+        self.parent.filter(|parent| parent.as_own_session().is_none())
     }
 }
 

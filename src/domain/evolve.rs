@@ -206,7 +206,7 @@ fn ticket_issued(recorded: &Recorded, issued: &TicketIssued) -> Credential {
         lifetime: Lifetime::Sliding(issued.ttl),
         not_after: issued.not_after,
         generation: issued.generation.clone(),
-        session: None,
+        parent: issued.parent,
         confirmation: None,
         slot: None,
     };
@@ -225,7 +225,7 @@ fn session_issued(recorded: &Recorded, issued: &SessionIssued) -> Credential {
         lifetime: Lifetime::Fixed(issued.expires_at),
         not_after: issued.not_after,
         generation: issued.generation.clone(),
-        session: None,
+        parent: issued.parent,
         confirmation: None,
         slot: issued.sealed.as_ref().map(|sealed| sealed.slot),
     };
@@ -247,7 +247,7 @@ fn token_issued(recorded: &Recorded, issued: &TokenIssued) -> Credential {
         lifetime: Lifetime::Fixed(issued.expires_at),
         not_after: issued.expires_at,
         generation: issued.generation.clone(),
-        session: issued.session,
+        parent: issued.parent,
         confirmation: issued.confirmation.map(Box::new),
         slot: issued.sealed.as_ref().map(|sealed| sealed.slot),
     };
@@ -284,10 +284,7 @@ fn unknown_revoker(recorded: &Recorded) -> Option<UnknownRevoker> {
 fn subject_revoked(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectState {
     let SubjectRevoked { kinds, issued_before, not_before, hold_until, retain_until, .. } = *revoked;
     let Some(issued_before) = issued_before else {
-        return SubjectState {
-            kinds: kinds_revoked(recorded, kinds, not_before, hold_until, retain_until),
-            erasure: None,
-        };
+        return SubjectState::new(kinds_revoked(recorded, kinds, not_before, hold_until, retain_until), None);
     };
     let (place, revoked_at) = (recorded.place, recorded.recorded_at);
     let by_age = AgeRevocations::one(AgeRevocation { issued_before, place, revoked_at, retain_until });
@@ -295,7 +292,7 @@ fn subject_revoked(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectStat
         true => KindState { by_age: by_age.clone(), hold_until, ..KindState::default() },
         false => KindState::default(),
     };
-    SubjectState { kinds: Kind::ALL.map(of_kind), erasure: None }
+    SubjectState::new(Kind::ALL.map(of_kind), None)
 }
 
 fn cohort_revoked(recorded: &Recorded, revoked: &CohortRevoked) -> CohortState {
@@ -346,11 +343,8 @@ fn subject_erased(recorded: &Recorded, erased: &SubjectErased) -> SubjectState {
         erased_at: recorded.recorded_at,
         slots: BTreeMap::from([(origin, erased.slots.clone())]),
     };
-    let mut state = SubjectState { erasure: Some(Box::new(erasure)), ..SubjectState::default() };
-    for kind in &mut state.kinds {
-        kind.revocations.insert(origin, revocation);
-    }
-    state
+    let of_kind = |_| KindState { revocations: BTreeMap::from([(origin, revocation)]), ..KindState::default() };
+    SubjectState::new(Kind::ALL.map(of_kind), Some(Box::new(erasure)))
 }
 
 fn key_published(recorded: &Recorded, key: &KeyPublished) -> SigningKeyState {

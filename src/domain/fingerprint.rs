@@ -8,7 +8,8 @@ use super::application::Application;
 use super::cohort::{Cohort, CohortState, Withdrawal};
 use super::confirmation::Confirmation;
 use super::credential::{
-    Credential, CredentialKey, CredentialRef, Issue, IssuedAs, Kind, Lifetime, Revocation, UnknownRevoker, hex,
+    Credential, CredentialId, CredentialKey, CredentialRef, Issue, IssuedAs, Kind, Lifetime, Parent, Revocation,
+    UnknownRevoker, hex,
 };
 use super::event::LedgerOpened;
 use super::evolve::Answered;
@@ -65,25 +66,36 @@ impl StateRow {
     }
 
     /// A ticket: `["ticket", id, issue or null, latest use, revocations]`; a session or token: `["session" or "token", id, issue or
-    /// null, extended to, revocations, revoked as or null]`, followed by `[name, thumbprint]` of what a token is bound to.
+    /// null, extended to, revocations, revoked as or null]`, followed by `[name, thumbprint]` of what a token is bound to. Either is
+    /// followed by `["parent", kind, id, whether it has the same subject]`, unless it has no parent, or is the token of a session of its
+    /// own subject, which its issue names.
     pub fn credential(key: CredentialKey, credential: &Credential) -> Self {
         let revocations: Vec<_> = credential.revocations.iter().map(revocation).collect();
         let (kind, id, latest) = (key.kind.as_str(), Displayed(key.id), credential.latest.as_millis());
-        match key.kind {
+        let mut row = match key.kind {
             Kind::Ticket => Self::of((kind, id, credential.issue.as_ref().map(ticket_issue), latest, revocations)),
             Kind::Session | Kind::Token => {
                 let revoked_as = credential.revoked_as().map(name);
-                let confirmation = credential.issue.as_ref().and_then(|issue| issue.confirmation.as_deref());
-                let issue = credential.issue.as_ref().map(issue);
-                match confirmation.map(Confirmation::member) {
-                    None => Self::of((kind, id, issue, latest, revocations, revoked_as)),
-                    Some((name, thumbprint)) => {
-                        let bound = (name, Displayed(thumbprint));
-                        Self::of((kind, id, issue, latest, revocations, revoked_as, bound))
-                    }
-                }
+                Self::of((
+                    kind,
+                    id,
+                    credential.issue.as_ref().map(|one| issue(key.kind, one)),
+                    latest,
+                    revocations,
+                    revoked_as,
+                ))
             }
+        };
+        let Some(issue) = &credential.issue else { return row };
+        if let Some((name, thumbprint)) = issue.confirmation.as_deref().map(Confirmation::member) {
+            row.append((name, Displayed(thumbprint)));
         }
+        if let Some(Parent { key: parent, same_subject }) = issue.parent
+            && own_session(key.kind, issue).is_none()
+        {
+            row.append(("parent", parent.kind.as_str(), Displayed(parent.id), same_subject));
+        }
+        row
     }
 
     /// A key that signs the ledger's JWTs: `["key", id, [origin, sequence, issuer, jwk] or null, retired,
@@ -176,6 +188,14 @@ impl StateRow {
         ]))
     }
 
+    /// Adds a part behind the last one.
+    fn append(&mut self, part: impl Serialize) {
+        self.0.truncate(self.0.len() - "]".len());
+        self.0.push(',');
+        self.0.push_str(&json::text(&part));
+        self.0.push(']');
+    }
+
     /// The row as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -210,7 +230,7 @@ fn lifetime(issue: &Issue) -> u64 {
     }
 }
 
-fn issue(issue: &Issue) -> impl Serialize {
+fn issue(kind: Kind, issue: &Issue) -> impl Serialize {
     let (secret, jwt) = match &issue.name {
         IssuedAs::Secret(digest) => (digest.map(Displayed), None),
         IssuedAs::Jwt(jwt) => (None, Some(name(&jwt.name))),
@@ -225,9 +245,14 @@ fn issue(issue: &Issue) -> impl Serialize {
         lifetime(issue),
         issue.not_after.as_millis(),
         generation(&issue.generation),
-        issue.session.map(Displayed),
+        own_session(kind, issue).map(Displayed),
         issue.slot,
     )
+}
+
+/// The session of its own subject that a token came from.
+fn own_session(kind: Kind, issue: &Issue) -> Option<CredentialId> {
+    issue.parent.filter(|_| kind == Kind::Token)?.as_own_session()
 }
 
 /// The second where there is one, else the first or null.

@@ -28,15 +28,15 @@ pub use authentication::{Aal, Method};
 pub use cohort::{Cohort, CohortState, Cohorts, CohortsOf, RevokedCohorts, Withdrawal};
 pub use command::{
     Caller, Command, Context, Decision, EraseSubject, ExtendSession, Import, ImportedLife, IssueSession, IssueTicket,
-    IssueToken, JoinNode, ManySessions, OwnSessions, PastIssue, Policy, PresentedToken, PublishKey,
+    IssueToken, JoinNode, ManySessions, OwnSessions, ParentChoice, PastIssue, Policy, PresentedToken, PublishKey,
     RegisterApplication, Rejection, RemoveApplication, Request, Revoke, RevokeCohort, RevokeSessions, RevokeSubject,
     RevokeTokens, TokenForm, WithdrawKey,
 };
 pub use confirmation::{Confirmation, Thumbprint};
 pub use credential::{
-    Active, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Issue, IssuedAs, IssuedJwt, Kind,
-    Kinds, Lifetime, Revocation, RevocationTarget, Revocations, Secret, UnknownRevoker, hex, judge, judge_known,
-    judge_presented,
+    Active, Ancestor, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Issue, IssuedAs,
+    IssuedJwt, Kind, Kinds, Lifetime, MAX_ANCESTORS, MAX_GENERATIONS, Parent, Revocation, RevocationTarget,
+    Revocations, Secret, UnknownRevoker, ancestors, hex, judge, judge_known, judge_presented,
 };
 pub use decide::{
     MAX_ERASED_SLOTS, MAX_JWT_GENERATION, MAX_OWN_SESSIONS, UseCase, actor_of, alone, decide, grants_of, issuer,

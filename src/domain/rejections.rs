@@ -79,7 +79,9 @@ rejections! {
     RegisterRejection: Any(AnyRejection) { GrantExceedsOwn, ApplicationExists }
     RemoveRejection: Any(AnyRejection) { UnknownApplication }
     /// Of a ticket or session to issue.
-    IssueRejection: Any(AnyRejection) { SubjectOnHold, SubjectErased, ClockUnsettled, MemoryFull }
+    IssueRejection: Any(AnyRejection) {
+        SubjectOnHold, SubjectErased, ClockUnsettled, MemoryFull, ParentInactive, LineageTooDeep
+    }
     /// Of a token to issue, and of the key that it needs.
     IssueTokenRejection: Issue(IssueRejection) { SessionInactive, GenerationTooLarge, NoSigningKey, IssuerDiffers }
     ExtendRejection: Any(AnyRejection) { UnknownCredential, ClockUnsettled }

@@ -174,6 +174,9 @@ pub struct KindState {
 }
 
 impl KindState {
+    /// The state in which nothing is known.
+    const NOTHING: Self = Self { revocations: BTreeMap::new(), by_age: AgeRevocations(Vec::new()), hold_until: None };
+
     /// The generation that a credential must reach to be active.
     pub fn generation(&self) -> Generation {
         self.revocations.iter().map(|(origin, revocation)| (*origin, revocation.sequence)).collect()
@@ -286,16 +289,25 @@ impl Erasure {
 /// The folded state of a subject, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectState {
-    /// In the order of [`Kind::ALL`].
-    pub kinds: [KindState; 3],
+    /// In the order of [`Kind::ALL`], if one of them is not empty: nearly always all are, and every judgement and decision
+    /// copies this.
+    kinds: Option<Box<[KindState; 3]>>,
     /// Its erasure, if it was erased.
     pub erasure: Option<Box<Erasure>>,
 }
 
+static NOTHING: KindState = KindState::NOTHING;
+
 impl SubjectState {
+    /// The state with these kinds, in the order of [`Kind::ALL`].
+    pub fn new(kinds: [KindState; 3], erasure: Option<Box<Erasure>>) -> Self {
+        let is_empty = kinds.iter().all(KindState::is_empty);
+        Self { kinds: (!is_empty).then(|| Box::new(kinds)), erasure }
+    }
+
     /// The state for that kind.
     pub fn of(&self, kind: Kind) -> &KindState {
-        &self.kinds[kind.index()]
+        self.kinds.as_ref().map_or(&NOTHING, |kinds| &kinds[kind.index()])
     }
 
     /// Whether the subject may get no credential of that kind at `now`.
@@ -335,13 +347,14 @@ impl SubjectState {
 
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.erasure.is_none() && self.kinds.iter().all(KindState::is_empty)
+        self.erasure.is_none() && self.kinds.is_none()
     }
 
     /// Joins the state from another node or a later record.
     pub fn merge(&mut self, other: Self) {
-        for (mine, other) in self.kinds.iter_mut().zip(other.kinds) {
-            mine.merge(other);
+        match (&mut self.kinds, other.kinds) {
+            (Some(mine), Some(other)) => mine.iter_mut().zip(*other).for_each(|(mine, other)| mine.merge(other)),
+            (mine, other) => *mine = mine.take().or(other),
         }
         match (&mut self.erasure, other.erasure) {
             (Some(mine), Some(other)) => mine.merge(*other),
@@ -351,8 +364,10 @@ impl SubjectState {
 
     /// Removes entries that have passed their `retain_until`.
     pub fn prune(&mut self, now: Timestamp) {
-        for kind in &mut self.kinds {
-            kind.prune(now);
+        let Some(kinds) = &mut self.kinds else { return };
+        kinds.iter_mut().for_each(|kind| kind.prune(now));
+        if kinds.iter().all(KindState::is_empty) {
+            self.kinds = None;
         }
     }
 }

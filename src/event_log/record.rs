@@ -26,7 +26,7 @@ use crate::json;
 use canonical::{CanonicalReader, Refused};
 use cohorts::CohortRevokedData;
 use forms::{Borrowed, GenerationData, Hex, Text, UuidText};
-use lasting::{SealedData, SessionExtendedData, SessionIssuedData, TokenIssuedData, jwt, sealed};
+use lasting::{ParentData, SealedData, SessionExtendedData, SessionIssuedData, TokenIssuedData, jwt, parent, sealed};
 use nodes::{NodeJoinedData, NodeRemovedData, NodeUpgradedData};
 use subjects::{SubjectErasedData, SubjectRevokedData};
 
@@ -230,9 +230,11 @@ fn event<'a>(type_name: &str, version: u64, data: impl DataSource<'a>) -> Result
         ("application.removed", 1) => {
             Event::ApplicationRemoved(ApplicationId(data.read::<ApplicationRemovedData>()?.id.0))
         }
-        ("ticket.issued", 1) => Event::TicketIssued(data.read::<TicketIssuedData<'_>>()?.into_domain()?),
+        ("ticket.issued", 1 | 2) => Event::TicketIssued(data.read::<TicketIssuedData<'_>>()?.into_domain(version)?),
         ("tickets.renewed", 1) => Event::TicketsRenewed(data.read::<TicketsRenewedData>()?.into_domain()?),
-        ("session.issued", 1) => Event::SessionIssued(Box::new(data.read::<SessionIssuedData<'_>>()?.into_domain()?)),
+        ("session.issued", 1 | 2) => {
+            Event::SessionIssued(Box::new(data.read::<SessionIssuedData<'_>>()?.into_domain(version)?))
+        }
         ("session.extended", 1) => Event::SessionExtended(data.read::<SessionExtendedData<'_>>()?.into_domain()?),
         ("token.issued", 1 | 2) => {
             Event::TokenIssued(Box::new(data.read::<TokenIssuedData<'_>>()?.into_domain(version)?))
@@ -435,6 +437,8 @@ struct TicketIssuedData<'a> {
     not_after: u64,
     #[serde(default, skip_serializing_if = "GenerationData::is_empty")]
     generation: GenerationData,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    parent: Option<ParentData<'a>>,
 }
 
 impl<'a> From<&'a TicketIssued> for TicketIssuedData<'a> {
@@ -447,12 +451,13 @@ impl<'a> From<&'a TicketIssued> for TicketIssuedData<'a> {
             expires_at: issued.expires_at.as_millis(),
             not_after: issued.not_after.as_millis(),
             generation: GenerationData(issued.generation.clone()),
+            parent: issued.parent.map(ParentData::from),
         }
     }
 }
 
 impl TicketIssuedData<'_> {
-    fn into_domain(self) -> Result<TicketIssued, RecordError> {
+    fn into_domain(self, version: u64) -> Result<TicketIssued, RecordError> {
         Ok(TicketIssued {
             digest: self.digest.0,
             subject: Subject::new(&self.subject).map_err(RecordError::malformed)?,
@@ -461,6 +466,7 @@ impl TicketIssuedData<'_> {
             expires_at: instant(self.expires_at)?,
             not_after: instant(self.not_after)?,
             generation: self.generation.into_domain()?,
+            parent: parent(self.parent, version)?,
         })
     }
 }

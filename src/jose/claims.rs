@@ -10,7 +10,8 @@ use super::TokenError;
 use super::binding::Binding;
 use super::trusted::{CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
 use crate::domain::{
-    CredentialRef, Digest, GivenSubject, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Tenant, Timestamp, TokenId,
+    CredentialId, CredentialRef, Digest, GivenSubject, Issuer, Kind, MAX_ANCESTORS, MAX_INTEGER, MAX_JWT_GENERATION,
+    Tenant, Timestamp, TokenId,
 };
 
 /// The claim that names the application which issued a token of this ledger: RFC 9068, section 2.2.
@@ -19,6 +20,11 @@ pub const APPLICATION: &str = "client_id";
 pub const SESSION_APPLICATION: &str = "sid_client_id";
 /// The claim that says when the token's session was issued, in seconds since 1970 with a fraction.
 pub const SESSION_ISSUED_AT: &str = "sid_iat";
+
+/// The claim that says from which credential a token of this ledger came, where that is more than a session of its own
+/// subject: an object with `kind`, `id` or `jti`, and, unless they say nothing or the same as its child's, `sub`, `client_id`,
+/// `kid`, `iat`, and the next `parent`.
+pub const PARENT: &str = "parent";
 
 /// The claim in which a container holds its token.
 const INNER: &str = "user_token";
@@ -42,14 +48,11 @@ pub struct VerifiedToken {
     pub not_before: Option<u64>,
     /// `exp`: until when it is valid, in whole seconds since 1970, rounded down.
     pub expires_at: Option<u64>,
-    /// `sid` of a token of this ledger: the session that it belongs to.
-    pub session: Option<Uuid>,
     /// `client_id` of a token of this ledger: the application that issued it.
     pub application: Option<Uuid>,
-    /// `sid_client_id` of a token of this ledger: the application that issued its session.
-    pub session_application: Option<Uuid>,
-    /// `sid_iat` of a token of this ledger: when its session was issued.
-    pub session_issued_at: Option<Timestamp>,
+    /// The ancestors of a token of this ledger, the parent first: those in `parent`, or the session in `sid` with its
+    /// `sid_client_id` and `sid_iat`.
+    pub ancestors: Vec<ClaimedAncestor>,
     /// The key that signed it, if that was named.
     pub kid: Option<String>,
     /// `gen` of a token of this ledger: origins and sequences, as they are there; at most 16.
@@ -62,6 +65,20 @@ pub struct VerifiedToken {
     pub clock_leeway_seconds: u64,
     /// All claims, without the token that a container holds.
     pub claims: Map<String, Value>,
+}
+
+/// What a token of this ledger says of one of its ancestors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedAncestor {
+    pub kind: Kind,
+    pub name: CredentialRef,
+    /// Its subject, if that is not its child's.
+    pub subject: Option<GivenSubject>,
+    /// The application that issued it, if one did.
+    pub application: Option<Uuid>,
+    /// Of a JWT: the key that signed it.
+    pub kid: Option<String>,
+    pub issued_at: Option<Timestamp>,
 }
 
 /// Why a token with a valid signature is not valid now.
@@ -142,10 +159,8 @@ impl Proven {
             issued_at: self.seconds("iat")?,
             not_before: self.seconds("nbf")?,
             expires_at: self.seconds("exp")?,
-            session: if ours { self.session()? } else { None },
-            application: if ours { self.application(APPLICATION) } else { None },
-            session_application: if ours { self.application(SESSION_APPLICATION) } else { None },
-            session_issued_at: if ours { self.session_issued_at() } else { None },
+            application: if ours { application(&self.claims, APPLICATION) } else { None },
+            ancestors: if ours { self.ancestors()? } else { Vec::new() },
             generation: if ours { self.generation()? } else { BTreeMap::new() },
             binding: Binding::of_claims(&self.claims)?,
             inner: inner.map(Box::new),
@@ -209,16 +224,56 @@ impl Proven {
         id.map(Some).ok_or(TokenError::MalformedSession)
     }
 
-    /// In tokens that were issued before the ledger set it, the claim may be a caller's own.
-    fn application(&self, name: &str) -> Option<Uuid> {
-        self.claims.get(name)?.as_str().and_then(|text| Uuid::try_parse(text).ok())
+    fn ancestors(&self) -> Result<Vec<ClaimedAncestor>, TokenError> {
+        let session = self.session()?.map(CredentialId::of_session);
+        let claimed = self.claims.get(PARENT).and_then(|parent| self.lineage(parent));
+        let is_its_parent = |lineage: &Vec<ClaimedAncestor>| {
+            let parent = lineage.first().filter(|parent| parent.kind == Kind::Session);
+            parent.map(|parent| parent.name.id()) == session
+        };
+        // In tokens that were issued before the ledger set it, the claim may be a caller's own.
+        if let Some(lineage) = claimed.filter(is_its_parent) {
+            return Ok(lineage);
+        }
+        let session = session.map(|id| ClaimedAncestor {
+            kind: Kind::Session,
+            name: CredentialRef::Id(id),
+            subject: None,
+            application: application(&self.claims, SESSION_APPLICATION),
+            kid: None,
+            issued_at: instant(&self.claims, SESSION_ISSUED_AT),
+        });
+        Ok(session.into_iter().collect())
     }
 
-    /// Exact to the millisecond, as it was written.
-    fn session_issued_at(&self) -> Option<Timestamp> {
-        let seconds = self.claims.get(SESSION_ISSUED_AT)?.as_f64()?;
-        let is_instant = (0.0..=MAX_SECONDS as f64).contains(&seconds);
-        is_instant.then(|| Timestamp::default().plus_millis((seconds * 1_000.0).round() as u64))
+    fn lineage(&self, parent: &Value) -> Option<Vec<ClaimedAncestor>> {
+        let (mut lineage, mut next) = (Vec::new(), Some(parent));
+        while let Some(claim) = next {
+            let claim = claim.as_object().filter(|_| lineage.len() < MAX_ANCESTORS)?;
+            lineage.push(self.ancestor(claim)?);
+            next = claim.get(PARENT);
+        }
+        Some(lineage)
+    }
+
+    fn ancestor(&self, claim: &Map<String, Value>) -> Option<ClaimedAncestor> {
+        let text = |name: &str| claim.get(name).map(|value| value.as_str().ok_or(())).transpose();
+        let kind: Kind = text("kind").ok()??.parse().ok()?;
+        let name = match (text("id").ok()?, text("jti").ok()?) {
+            (Some(id), None) => CredentialRef::Id(CredentialId::parse(kind, id).ok()?),
+            (None, Some(jti)) => {
+                CredentialRef::Jwt { issuer: Issuer::new(&self.issuer).ok()?, jti: TokenId::new(jti).ok()? }
+            }
+            _ => return None,
+        };
+        Some(ClaimedAncestor {
+            kind,
+            name,
+            subject: text("sub").ok()?.map(GivenSubject::new).transpose().ok()?,
+            application: application(claim, APPLICATION),
+            kid: text("kid").ok()?.map(str::to_owned),
+            issued_at: instant(claim, "iat"),
+        })
     }
 
     fn generation(&self) -> Result<BTreeMap<String, u64>, TokenError> {
@@ -228,6 +283,18 @@ impl Proven {
         let entry = |(origin, sequence): (&String, &Value)| Some((origin.clone(), sequence.as_u64()?));
         entries.iter().map(entry).collect::<Option<_>>().ok_or(WRONG)
     }
+}
+
+/// In tokens that were issued before the ledger set it, the claim may be a caller's own.
+fn application(claims: &Map<String, Value>, name: &str) -> Option<Uuid> {
+    claims.get(name)?.as_str().and_then(|text| Uuid::try_parse(text).ok())
+}
+
+/// Exact to the millisecond, as it was written.
+fn instant(claims: &Map<String, Value>, name: &str) -> Option<Timestamp> {
+    let seconds = claims.get(name)?.as_f64()?;
+    let is_instant = (0.0..=MAX_SECONDS as f64).contains(&seconds);
+    is_instant.then(|| Timestamp::default().plus_millis((seconds * 1_000.0).round() as u64))
 }
 
 /// A container's own name and that of the token within, if both are the same.
@@ -380,9 +447,10 @@ mod tests {
         let sid = "5f1b1c7e-2f0e-4a57-9a43-0d0c5ff0a6d1";
         let claims = json!({"sub": "s", "oid": "a", "sid": sid, "gen": {"o": 3}});
         let own = ours(claims.clone()).expect("good");
-        assert_eq!((own.session.map(|id| id.to_string()), own.generation["o"]), (Some(sid.to_owned()), 3));
+        let session = own.ancestors.first().and_then(|parent| parent.name.public_id(parent.kind));
+        assert_eq!((session.as_deref(), own.generation["o"]), (Some(sid), 3));
         let other = foreign(claims).expect("good");
-        assert!(other.session.is_none() && other.generation.is_empty());
+        assert!(other.ancestors.is_empty() && other.generation.is_empty());
         let bad = |more: Value| {
             let mut claims = json!({"sub": "s", "oid": "a"});
             claims.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());

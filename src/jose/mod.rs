@@ -20,7 +20,9 @@ mod used;
 mod verify;
 
 pub use binding::Binding;
-pub use claims::{APPLICATION, SESSION_APPLICATION, SESSION_ISSUED_AT, TokenTimeError, VerifiedToken};
+pub use claims::{
+    APPLICATION, ClaimedAncestor, PARENT, SESSION_APPLICATION, SESSION_ISSUED_AT, TokenTimeError, VerifiedToken,
+};
 pub use dpop::Proofs;
 pub use error::{KeySetError, MAX_JWKS_BYTES, MAX_JWT_BYTES, TokenError, TrustError};
 pub use issuer::{KEYS_FRESH_MILLIS, KEYS_TIMEOUT, RELOAD_MILLIS};

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::handle::SubjectHandle;
 use super::numbers::Number;
-use super::packed::{InternedValues, Packed, RowTimes, Span, pack_slot, unpack_slot};
+use super::packed::{Inherited, InternedValues, Packed, RowTimes, Span, pack_slot, unpack_slot};
 use crate::domain::{
     Credential, CredentialId, CredentialRef, Digest, Issue, IssuedAs, IssuedJwt, Kind, Lifetime, RecordId, Timestamp,
     TokenId, Ttl,
@@ -17,7 +17,7 @@ pub(super) trait PackedRow {
     fn not_after(&self) -> Timestamp;
     /// The place and time of issue.
     fn issued(&self, shared: &InternedValues) -> Option<(RecordId, Timestamp)>;
-    /// Releases the generation whose number it holds.
+    /// Releases what its number stands for that others share.
     fn release(&self, shared: &InternedValues);
 }
 
@@ -41,7 +41,7 @@ impl<const N: usize> PackedRow for Packed<N> {
     }
 
     fn release(&self, shared: &InternedValues) {
-        self.generation.into_iter().for_each(|number| shared.generations.release(number));
+        self.inherited.into_iter().for_each(|number| shared.inherited.release(number));
     }
 }
 
@@ -58,11 +58,6 @@ pub(super) trait RowKind: Sized + Send + Sync {
     -> Option<Self>;
     /// The value. Nothing, if a value whose number it holds is gone, which does not happen while its shard is locked.
     fn unpack(&self, shared: &InternedValues) -> Option<Credential>;
-
-    /// Releases every number that it holds.
-    fn release(&self, shared: &InternedValues) {
-        self.row().release(shared);
-    }
 }
 
 pub(super) struct TicketRow(pub(super) Packed<32>);
@@ -91,12 +86,13 @@ impl RowKind for TicketRow {
         let times = RowTimes { issued_at, not_after, latest: ticket.latest };
         let packed = Packed::new(*digest.as_bytes(), shared.place(issue.place, issue.application)?, subject, times)?;
         let form = u32::try_from(ttl.as_seconds()).ok()?;
-        Some(Self(Packed { form, generation: shared.hold_generation(&issue.generation), ..packed }))
+        Some(Self(Packed { form, inherited: shared.hold_inherited(&Inherited::of(issue)), ..packed }))
     }
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
         let (place, application) = shared.unpack_place(self.0.place)?;
+        let Inherited { generation, parent } = shared.inherited(self.0.inherited);
         let issue = Issue {
             place,
             application,
@@ -106,8 +102,8 @@ impl RowKind for TicketRow {
             issued_at: self.0.issued_at(),
             lifetime: Lifetime::Sliding(Ttl::from_seconds(u64::from(self.0.form))?),
             not_after: self.0.not_after(),
-            generation: shared.generation(self.0.generation),
-            session: None,
+            generation,
+            parent,
             confirmation: None,
             slot: None,
         };
@@ -142,7 +138,7 @@ impl RowKind for SessionRow {
     }
 
     fn pack(id: CredentialId, session: &Credential, subject: SubjectHandle, shared: &InternedValues) -> Option<Self> {
-        let issue = usual(session).filter(|issue| issue.session.is_none())?;
+        let issue = usual(session)?;
         let extended = session.latest != Timestamp::default();
         // A row has no room for an extension that extends nothing.
         if extended && session.latest <= issue.issued_at {
@@ -160,14 +156,15 @@ impl RowKind for SessionRow {
             RowTimes { issued_at, not_after, latest },
         )?;
         let form = Span::between(issued_at, end(issue)?)?.bits();
-        let bound = pack_slot(issue.slot)?;
-        Some(Self(Packed { form, bound, generation: shared.hold_generation(&issue.generation), ..packed }))
+        let slot = pack_slot(issue.slot)?;
+        Some(Self(Packed { form, slot, inherited: shared.hold_inherited(&Inherited::of(issue)), ..packed }))
     }
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
         let (place, application) = shared.unpack_place(self.0.place)?;
         let issued_at = self.0.issued_at();
+        let Inherited { generation, parent } = shared.inherited(self.0.inherited);
         let issue = Issue {
             place,
             application,
@@ -177,10 +174,10 @@ impl RowKind for SessionRow {
             issued_at,
             lifetime: Lifetime::Fixed(Span::from_bits(self.0.form).after(issued_at)),
             not_after: self.0.not_after(),
-            generation: shared.generation(self.0.generation),
-            session: None,
+            generation,
+            parent,
             confirmation: None,
-            slot: unpack_slot(self.0.bound),
+            slot: unpack_slot(self.0.slot),
         };
         let extended_to = Some(self.0.latest()).filter(|latest| *latest > issued_at);
         Some(Credential { latest: extended_to.unwrap_or_default(), ..Credential::issued(issue) })
@@ -236,16 +233,15 @@ impl RowKind for TokenRow {
         let (place, times) =
             (shared.place(issue.place, issue.application)?, RowTimes { issued_at, not_after, latest: issued_at });
         let packed = Packed::new(name, place, subject, times).filter(|_| end(issue) == Some(not_after))?;
-        let late = pack_slot(issue.slot)?;
-        let bound = issue.session.map_or(0, |session| shared.sessions.hold(&session).get());
-        let generation = shared.hold_generation(&issue.generation);
-        Some(Self(Packed { late, form, bound, generation, ..packed }))
+        let slot = pack_slot(issue.slot)?;
+        Some(Self(Packed { form, slot, inherited: shared.hold_inherited(&Inherited::of(issue)), ..packed }))
     }
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
         let (place, application) = shared.unpack_place(self.0.place)?;
         let not_after = self.0.not_after();
+        let Inherited { generation, parent } = shared.inherited(self.0.inherited);
         let issue = Issue {
             place,
             application,
@@ -255,23 +251,12 @@ impl RowKind for TokenRow {
             issued_at: self.0.issued_at(),
             lifetime: Lifetime::Fixed(not_after),
             not_after,
-            generation: shared.generation(self.0.generation),
-            session: self.session(shared),
+            generation,
+            parent,
             confirmation: None,
-            slot: unpack_slot(self.0.late),
+            slot: unpack_slot(self.0.slot),
         };
         Some(Credential::issued(issue))
-    }
-
-    fn release(&self, shared: &InternedValues) {
-        self.0.release(shared);
-        Number::new(self.0.bound).into_iter().for_each(|number| shared.sessions.release(number));
-    }
-}
-
-impl TokenRow {
-    pub(super) fn session(&self, shared: &InternedValues) -> Option<CredentialId> {
-        Number::new(self.0.bound).and_then(|number| shared.sessions.get(number))
     }
 }
 

@@ -7,7 +7,7 @@ use super::handle::{Layout, SubjectHandle};
 use super::numbers::{Number, Numbers};
 use super::subjects::Subjects;
 use crate::domain::{
-    ApplicationId, CredentialId, Generation, Issuer, KeyId, MAX_INTEGER, Origin, RecordId, Sequence, Timestamp,
+    ApplicationId, Generation, Issue, Issuer, KeyId, MAX_INTEGER, Origin, Parent, RecordId, Sequence, Timestamp,
 };
 
 /// The values whose numbers rows hold.
@@ -17,9 +17,25 @@ pub(super) struct InternedValues {
     pub(super) recorders: Numbers<Recorder>,
     /// Kept permanently, up to [`MAX_SIGNERS`].
     pub(super) signers: Numbers<Signer>,
-    pub(super) generations: Numbers<Generation>,
-    /// Sessions that tokens belong to.
-    pub(super) sessions: Numbers<CredentialId>,
+    /// What credentials share that were issued at about the same time, or from one parent.
+    pub(super) inherited: Numbers<Inherited>,
+}
+
+/// A credential's generation and its parent. Most have neither, and those of one parent usually have the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Inherited {
+    pub(super) generation: Generation,
+    pub(super) parent: Option<Parent>,
+}
+
+impl Inherited {
+    pub(super) fn of(issue: &Issue) -> Self {
+        Self { generation: issue.generation.clone(), parent: issue.parent }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.generation.is_empty() && self.parent.is_none()
+    }
 }
 
 /// Who recorded an issue: an origin, for an application or not.
@@ -38,17 +54,16 @@ impl InternedValues {
             subjects: Subjects::new(layout),
             recorders: Numbers::default(),
             signers: Numbers::default(),
-            generations: Numbers::default(),
-            sessions: Numbers::default(),
+            inherited: Numbers::default(),
         }
     }
 
-    pub(super) fn generation(&self, number: Option<Number>) -> Generation {
-        number.and_then(|number| self.generations.get(number)).unwrap_or_default()
+    pub(super) fn inherited(&self, number: Option<Number>) -> Inherited {
+        number.and_then(|number| self.inherited.get(number)).unwrap_or_default()
     }
 
-    pub(super) fn hold_generation(&self, generation: &Generation) -> Option<Number> {
-        (!generation.is_empty()).then(|| self.generations.hold(generation))
+    pub(super) fn hold_inherited(&self, inherited: &Inherited) -> Option<Number> {
+        (!inherited.is_nothing()).then(|| self.inherited.hold(inherited))
     }
 
     pub(super) fn signer(&self, signer: &Signer) -> Option<Number> {
@@ -88,16 +103,14 @@ pub(super) struct Packed<const N: usize> {
     pub(super) place: PackedPlace,
     pub(super) subject: SubjectHandle,
     pub(super) life: Span,
-    /// The lowest bits of that; for a token, which cannot be extended, the slot of the key that seals its claims, plus
-    /// 1.
+    /// The lowest bits of that.
     pub(super) late: u32,
     /// For a ticket its life without use, in seconds; for a session how long it lasts unless it is extended; for a JWT
     /// its signer's number.
     pub(super) form: u32,
-    /// For a session the slot of the key that seals its personal data, plus 1; for a token the number of the session
-    /// that it belongs to.
-    pub(super) bound: u32,
-    pub(super) generation: Option<Number>,
+    /// The slot of the key that seals its personal data, plus 1; for a token its claims.
+    pub(super) slot: u32,
+    pub(super) inherited: Option<Number>,
 }
 
 /// The times in a row.
@@ -116,8 +129,8 @@ impl<const N: usize> Packed<N> {
     pub(super) fn new(name: [u8; N], place: PackedPlace, subject: SubjectHandle, times: RowTimes) -> Option<Self> {
         let life = Span::between(times.issued_at, times.not_after)?;
         let issued = times.issued_at.as_millis();
-        let (form, bound, generation) = (0, 0, None);
-        let mut packed = Self { name, issued, place, subject, life, late: 0, form, bound, generation };
+        let (form, slot, inherited) = (0, 0, None);
+        let mut packed = Self { name, issued, place, subject, life, late: 0, form, slot, inherited };
         packed.set_latest(times.latest).then_some(packed)
     }
 
@@ -197,7 +210,7 @@ pub(super) const ROW_NUMBERS: usize = 24;
 impl<const N: usize> Packed<N> {
     pub(super) fn write_numbers(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.issued.to_le_bytes());
-        for number in [self.life.0, self.late, self.form, self.bound] {
+        for number in [self.life.0, self.late, self.form, self.slot] {
             out.extend_from_slice(&number.to_le_bytes());
         }
     }
@@ -207,12 +220,12 @@ impl<const N: usize> Packed<N> {
         numbers: &[u8; ROW_NUMBERS],
         place: PackedPlace,
         subject: SubjectHandle,
-        generation: Option<Number>,
+        inherited: Option<Number>,
     ) -> Self {
         let number = |at: usize| u32::from_le_bytes([numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]]);
         let issued = u64::from(number(0)) | u64::from(number(4)) << 32;
-        let (life, late, form, bound) = (Span(number(8)), number(12), number(16), number(20));
-        Self { name, issued, place, subject, life, late, form, bound, generation }
+        let (life, late, form, slot) = (Span(number(8)), number(12), number(16), number(20));
+        Self { name, issued, place, subject, life, late, form, slot, inherited }
     }
 }
 

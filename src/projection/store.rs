@@ -76,7 +76,7 @@ impl<F: RowKind> CredentialSlot<F> {
 
     fn release(&self, shared: &InternedValues) {
         if let Self::Packed(packed) = self {
-            packed.release(shared);
+            packed.row().release(shared);
         }
     }
 }

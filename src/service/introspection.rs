@@ -2,11 +2,12 @@
 
 use super::pace::STEP_ROWS;
 use super::shares::Party;
-use super::tokens::{Judged, JwtStanding, looks_like_jwt};
+use super::target::looks_like_jwt;
+use super::tokens::{Judged, JwtStanding};
 use super::{CallerIdentity, Error, Failure, Refusal, Service};
 use crate::domain::{
-    Active, ApplicationId, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Kind, Kinds,
-    Rejection, Scope, Subject, SubjectState, Tenant, Timestamp,
+    Active, Ancestor, ApplicationId, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Kind,
+    Kinds, Rejection, Scope, Subject, SubjectState, Tenant, Timestamp, ancestors,
 };
 use crate::jose::{Binding, Possession, ProofError};
 
@@ -29,22 +30,21 @@ pub struct Introspection {
     pub not_after: Option<Timestamp>,
     /// Of a ticket: the latest use that this process knows of.
     pub last_used_at: Option<Timestamp>,
-    /// Of a token: the session that it belongs to.
-    pub session: Option<CredentialId>,
     /// The application that issued it, if one of this ledger did.
     pub application: Option<ApplicationId>,
-    /// Of a token: how its session was issued, if that is known.
-    pub session_issue: Option<SessionIssue>,
+    /// The credential that it came from.
+    pub parent: Option<CredentialKey>,
+    /// What is known of that and of the ancestors above it, the parent first.
+    pub ancestors: Vec<Ancestor>,
     /// What a token is bound to, if it is not a bearer token.
     pub binding: Option<Box<Binding>>,
 }
 
-/// How a token's session was issued.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionIssue {
-    pub issued_at: Timestamp,
-    /// The application that issued it, if one did.
-    pub application: Option<ApplicationId>,
+impl Introspection {
+    /// The session that it came from, if its parent is one.
+    pub fn session(&self) -> Option<CredentialId> {
+        self.parent.filter(|parent| parent.kind == Kind::Session).map(|parent| parent.id)
+    }
 }
 
 /// A page of a subject's credentials.
@@ -133,11 +133,6 @@ impl Service {
         Ok(SubjectPage { credentials, state, next: last })
     }
 
-    fn session_issue(&self, id: CredentialId) -> Option<SessionIssue> {
-        let issue = self.projection.credential(CredentialKey { kind: Kind::Session, id }).issue?;
-        Some(SessionIssue { issued_at: issue.issued_at, application: issue.application })
-    }
-
     /// The credential, if it is active at `now`.
     fn good(&self, key: CredentialKey, now: Timestamp) -> Option<Introspection> {
         let Active { issue, expires_at } = self.projection.check(key, now).ok()?;
@@ -152,9 +147,9 @@ impl Service {
             expires_at: Some(expires_at),
             not_after: Some(issue.not_after),
             last_used_at: (key.kind == Kind::Ticket).then(|| self.projection.seen_at(key.id)),
-            session: issue.session,
             application: issue.application,
-            session_issue: issue.session.and_then(|id| self.session_issue(id)),
+            parent: issue.parent.map(|parent| parent.key),
+            ancestors: ancestors(&*self.projection, issue.parent),
             binding: issue.confirmation.map(|confirmation| Box::new(Binding::from(*confirmation))),
         })
     }
@@ -181,11 +176,9 @@ fn of_jwt(judged: &Judged) -> Option<Introspection> {
         expires_at: presented.ends_at(),
         not_after: presented.ends_at(),
         last_used_at: None,
-        session: presented.session,
         application: presented.application,
-        session_issue: presented
-            .session_issued_at
-            .map(|issued_at| SessionIssue { issued_at, application: presented.session_application }),
+        parent: presented.ancestors.first().map(Ancestor::key),
+        ancestors: presented.ancestors.clone(),
         binding: judged.binding().map(Box::new),
     })
 }

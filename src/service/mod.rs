@@ -12,6 +12,7 @@ mod imports;
 mod introspection;
 mod jwt_revocations;
 mod limits;
+mod lineage;
 mod log_readers;
 mod machine;
 mod open;
@@ -26,6 +27,7 @@ mod sessions;
 mod shares;
 mod signing;
 mod start_error;
+mod target;
 mod tickets;
 mod tokens;
 
@@ -58,6 +60,7 @@ pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
 pub use limits::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
+pub use lineage::TokenParent;
 pub use log_readers::LogReaders;
 pub use machine::{Committed, Filed, Hook, Ledger, Outcome};
 pub use open::{Beginning, NodeSettings, Prepared, open, prepare};
@@ -65,7 +68,7 @@ pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
 pub use pseudonyms::check_pseudonyms;
 pub use questions::{HistoryPage, IndexedRecord, LogQuestionError, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{EventsPage, MAX_EVENTS, Status};
-pub use revocations::{NewCohortRevocation, NewSubjectRevocation, RevocationOutcome, Revoker, Target, Why};
+pub use revocations::{NewCohortRevocation, NewSubjectRevocation, RevocationOutcome, Revoker, Why};
 pub use revoked::{RevokedTogether, WholeRevocation};
 pub use sealing::Lent;
 pub use sessions::{
@@ -74,8 +77,9 @@ pub use sessions::{
 pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
 pub use signing::{KeyStage, PublishedKey, PublishedKeySet, RESERVED_CLAIMS, RotatedKeys};
 pub use start_error::StartError;
+pub use target::{Target, looks_like_jwt};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
-pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, SessionToken, looks_like_jwt};
+pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, SessionToken};
 
 use clock::{Marks, Timekeeper};
 use idempotency::RecentSecrets;

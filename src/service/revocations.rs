@@ -4,24 +4,14 @@ use std::sync::Arc;
 
 use super::machine::{Filed, Outcome};
 use super::sealing::Belongs;
-use super::tokens::{Judged, looks_like_jwt};
+use super::target::{Target, looks_like_jwt};
+use super::tokens::Judged;
 use super::{Call, CallerIdentity, Consistency, Error, Failure, RevokeRefusal, Service, WholeRevocation};
 use crate::domain::{
-    Cohort, Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Forbidden, KeyId, Kind,
-    Kinds, Reason, RecordId, Rejection, RequestId, Revoke, RevokeCohort, RevokeRejection, RevokeSubject,
-    RevokeSubjectRejection, Scope, Sealed, Secret, Subject, Tenant, Timestamp, TokenId, Ttl, WithdrawKey,
+    Cohort, Command, CredentialKey, CredentialRef, CredentialView as _, Event, Forbidden, KeyId, Kind, Kinds, Reason,
+    RecordId, Rejection, RequestId, Revoke, RevokeCohort, RevokeRejection, RevokeSubject, RevokeSubjectRejection,
+    Scope, Sealed, Secret, Subject, Tenant, Timestamp, Ttl, WithdrawKey,
 };
-
-/// One credential, named by the caller that wants it revoked.
-#[derive(Clone)]
-pub enum Target {
-    /// By its secret, and the kind that it is taken for if this node does not know it.
-    Credential(Kind, Secret),
-    /// By its public id.
-    Id(Kind, CredentialId),
-    /// By its `jti`: a JWT of this ledger.
-    Jti(TokenId),
-}
 
 /// The reason of a revocation.
 #[derive(Clone, Debug, Default)]

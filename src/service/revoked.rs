@@ -10,8 +10,8 @@ use super::Service;
 use super::machine::Filed;
 use super::pace::STEP_ROWS;
 use crate::domain::{
-    Cohorts, Credential, CredentialId, CredentialKey, CredentialView, Event, Generation, Inactive, Kind, Kinds,
-    RecordId, Subject, SubjectState, Tenant, Timestamp, judge_known,
+    Ancestor, Cohorts, Credential, CredentialKey, CredentialView, Event, Generation, Inactive, Issue, Kind, Kinds,
+    RecordId, Subject, SubjectState, Tenant, Timestamp, ancestors, judge_known,
 };
 use crate::projection::{InForce, RevocationMark};
 
@@ -98,11 +98,14 @@ impl WholeRevocation {
         self.revoked_at
     }
 
-    /// Whether a credential of that generation was issued too early for the record.
-    fn revokes(&self, kind: Kind, session: Option<CredentialId>, generation: &Generation) -> bool {
-        let named = self.kinds.contains(kind) || session.is_some() && self.kinds.contains(Kind::Session);
+    /// Whether a credential of the subject was issued too early for the record, which names its kind or that of an ancestor.
+    fn revokes(&self, view: &impl CredentialView, kind: Kind, issue: &Issue) -> bool {
+        let unheard_of = issue.parent.filter(|parent| parent.same_subject && self.kinds.contains(parent.key.kind));
+        let is_named = |ancestor: &Ancestor| ancestor.subject == self.subject && self.kinds.contains(ancestor.kind);
+        let named =
+            self.kinds.contains(kind) || unheard_of.is_some() || ancestors(view, issue.parent).iter().any(is_named);
         let required = Generation::from_iter([(self.place.origin, self.place.sequence)]);
-        named && !generation.reaches(&required)
+        named && !issue.generation.reaches(&required)
     }
 
     /// Whether a credential had not been revoked before: nothing else revoked it, or something that came later.
@@ -161,7 +164,7 @@ impl<V: CredentialView> StateBefore<'_, V> {
         let revoked_at = self.revoked.revoked_at;
         let credential = self.view.credential(key);
         let issue = credential.issue.as_ref();
-        let issue = issue.filter(|issue| self.revoked.revokes(key.kind, issue.session, &issue.generation))?;
+        let issue = issue.filter(|issue| self.revoked.revokes(self.view, key.kind, issue))?;
         if !self.revoked.is_first(judge_known(self, key.kind, credential.clone(), revoked_at)) {
             return None;
         }

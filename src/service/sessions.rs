@@ -13,7 +13,7 @@ use super::machine::{Filed, Issued, Outcome};
 use super::pace::{Pace, STEP_ROWS};
 use super::sealing::Belongs;
 use super::shares::Party;
-use super::{Call, CallerIdentity, Error, Failure, Refusal, Service};
+use super::{Call, CallerIdentity, Error, Failure, Refusal, Service, Target};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     Aal, Active, Caller, CohortsOf, CredentialId, CredentialKey, CredentialView as _, Digest, Event, ExtendRejection,
@@ -40,6 +40,8 @@ pub struct NewSession {
     pub methods: Vec<Method>,
     /// Personal data.
     pub personal: Personal,
+    /// The credential that it comes from.
+    pub parent: Option<Target>,
 }
 
 /// Personal data of a session. Sealed at rest, and shown to the session's bearer and to callers that may introspect.
@@ -158,10 +160,12 @@ impl Service {
             return Err(Rejection::Forbidden.into());
         }
         self.refuse_on_hold(call, &new.tenant, &new.subject, Kind::Session).map_err(Error::widened)?;
+        let parent = self.new_parent(call, &new.tenant, new.parent.as_ref()).await;
+        let parent = parent.map_err(|rejection| Error::Refused(rejection).widened())?;
         let secret = mint(SecretPrefix::Session).map_err(|_| Failure::NoRandomness)?;
         self.keep_for_repetition(call, &secret);
         let id = CredentialId::of_session(fresh_uuid()?);
-        let NewSession { tenant, subject, ttl, aal, methods, personal } = new;
+        let NewSession { tenant, subject, ttl, aal, methods, personal, .. } = new;
         let sealed = match personal {
             Personal { identity: None, device: None } => None,
             personal => {
@@ -169,7 +173,8 @@ impl Service {
                 Some(self.seal(&tenant, &subject, &Belongs::Session(key(id)), &plain)?)
             }
         };
-        let issue = IssueSession { tenant, subject, id, digest: secret.digest(), ttl, aal, methods, sealed };
+        let digest = secret.digest();
+        let issue = IssueSession { tenant, subject, id, digest, ttl, aal, methods, sealed, parent };
         match self.execute(call, issue).await.map_err(Error::widened)?.issued(call)? {
             Issued::Now(filed) => self.issued_session(filed, id, secret).await,
             Issued::Before(first) => self.session_issued_before(first).await,

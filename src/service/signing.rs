@@ -16,11 +16,11 @@ use serde_json::{Map, Value, json};
 use super::machine::{Filed, Outcome};
 use super::{Call, CallerIdentity, Error, Failure, Refusal, Service, TokenRefusal};
 use crate::domain::{
-    Caller, CredentialKey, CredentialRef, CredentialView as _, Event, GivenSubject, Issue, IssueTokenRejection, Issuer,
-    KeyId, KeyPublished, Kind, Position, PublishKey, RecordId, Rejection, Request, Scope, Tenant, Timestamp,
-    TokenIssued, View as _, issuer, keys_before, keys_by_node, own_keys, signing_key,
+    Ancestor, Caller, CredentialRef, Event, GivenSubject, IssueRejection, IssueTokenRejection, Issuer, KeyId,
+    KeyPublished, Position, PublishKey, RecordId, Rejection, Request, Scope, Subject, Tenant, Timestamp, TokenIssued,
+    View as _, ancestors, issuer, keys_before, keys_by_node, own_keys, signing_key,
 };
-use crate::jose::{APPLICATION, OwnKeys, SESSION_APPLICATION, SESSION_ISSUED_AT, sign};
+use crate::jose::{APPLICATION, OwnKeys, PARENT, SESSION_APPLICATION, SESSION_ISSUED_AT, sign};
 use crate::json;
 use crate::keys::{Algorithm, KeyError, SigningKey};
 
@@ -448,9 +448,14 @@ impl Service {
         let lost = || Error::Refused(IssueTokenRejection::NoSigningKey.into());
         let id = issued.key.as_ref().ok_or_else(lost)?;
         let key = self.signing.find(id).map_err(Failure::key)?.ok_or_else(lost)?;
-        let session = issued.session.map(|id| CredentialKey { kind: Kind::Session, id });
-        let session = session.and_then(|key| self.projection.credential(key).issue);
-        Ok(sign(&key, &claims(filed, issued, session.as_ref(), added)).map_err(Failure::key)?)
+        let ancestors = ancestors(&*self.projection, issued.parent);
+        if issued.other_parent().is_some() && ancestors.is_empty() {
+            // It is inactive, too, and nobody could tell by what it says.
+            return Err(Error::Refused(TokenRefusal::Rejected(IssueTokenRejection::Issue(
+                IssueRejection::ParentInactive,
+            ))));
+        }
+        Ok(sign(&key, &claims(filed, issued, &ancestors, added)).map_err(Failure::key)?)
     }
 }
 
@@ -463,7 +468,7 @@ impl PublishedKey {
 }
 
 /// The claims that a caller can't add, because the ledger sets them.
-pub const RESERVED_CLAIMS: [&str; 19] = [
+pub const RESERVED_CLAIMS: [&str; 20] = [
     "iss",
     "sub",
     "aud",
@@ -479,6 +484,7 @@ pub const RESERVED_CLAIMS: [&str; 19] = [
     APPLICATION,
     SESSION_APPLICATION,
     SESSION_ISSUED_AT,
+    PARENT,
     "azp",
     "act",
     "may_act",
@@ -488,7 +494,7 @@ pub const RESERVED_CLAIMS: [&str; 19] = [
 fn claims(
     filed: &Filed,
     issued: &TokenIssued,
-    session: Option<&Issue>,
+    ancestors: &[Ancestor],
     mut claims: Map<String, Value>,
 ) -> Map<String, Value> {
     let recorded = &filed.recorded;
@@ -516,21 +522,59 @@ fn claims(
     if let Some(application) = recorded.application() {
         say(APPLICATION, json!(application.to_string()));
     }
-    if let Some(session) = issued.session {
+    if let Some(session) = issued.parent.and_then(|parent| parent.session()) {
         say("sid", json!(session.uuid().to_string()));
     }
-    if let Some(session) = session {
-        // A NumericDate may have a fraction: RFC 7519, section 2.
-        say(SESSION_ISSUED_AT, json!(session.issued_at.as_millis() as f64 / 1_000.0));
-        if let Some(application) = session.application {
-            say(SESSION_APPLICATION, json!(application.to_string()));
+    match ancestors {
+        [] => {}
+        [session] if issued.other_parent().is_none() => {
+            if let Some(issued_at) = session.issued_at {
+                say(SESSION_ISSUED_AT, numeric_date(issued_at));
+            }
+            if let Some(application) = session.application {
+                say(SESSION_APPLICATION, json!(application.to_string()));
+            }
         }
+        lineage => say(PARENT, Value::Object(parent_claim(lineage, &issued.subject))),
     }
     if !issued.generation.is_empty() {
         let entries = issued.generation.iter().map(|(origin, sequence)| (origin.to_string(), json!(sequence.0)));
         say("gen", Value::Object(entries.collect()));
     }
     claims
+}
+
+/// The claim of an ancestor and of those above it. Members that say nothing, or the same as its child's, are left out.
+fn parent_claim(lineage: &[Ancestor], childs_subject: &Subject) -> Map<String, Value> {
+    let mut claim = Map::new();
+    let Some((ancestor, above)) = lineage.split_first() else { return claim };
+    let mut say = |name: &str, value: Value| drop(claim.insert(name.to_owned(), value));
+    say("kind", json!(ancestor.kind.as_str()));
+    let name = if ancestor.name.jti().is_some() { "jti" } else { "id" };
+    if let Some(id) = ancestor.name.public_id(ancestor.kind) {
+        say(name, json!(id));
+    }
+    if ancestor.subject != *childs_subject {
+        say("sub", json!(ancestor.subject.as_str()));
+    }
+    if let Some(application) = ancestor.application {
+        say(APPLICATION, json!(application.to_string()));
+    }
+    if let Some(kid) = &ancestor.signed_with {
+        say("kid", json!(kid.as_str()));
+    }
+    if let Some(issued_at) = ancestor.issued_at {
+        say("iat", numeric_date(issued_at));
+    }
+    if !above.is_empty() {
+        say(PARENT, Value::Object(parent_claim(above, &ancestor.subject)));
+    }
+    claim
+}
+
+/// A NumericDate, which may have a fraction: RFC 7519, section 2.
+fn numeric_date(instant: Timestamp) -> Value {
+    json!(instant.as_millis() as f64 / 1_000.0)
 }
 
 /// The issue in a record, if it is a token's.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::machine::{Filed, Issued};
-use super::{Call, CallerIdentity, Error, Failure, Service};
+use super::{Call, CallerIdentity, Error, Failure, Service, Target};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     Active, Command, CredentialKey, Digest, Event, Forbidden, Issue, IssueRejection, IssueTicket, Kind, Scope, Secret,
@@ -11,13 +11,15 @@ use crate::domain::{
 };
 
 /// A ticket to issue.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewTicket {
     /// The name space of the subject.
     pub tenant: Tenant,
     pub subject: Subject,
     /// After how long without use it expires; the policy's life where absent.
     pub ttl: Option<Ttl>,
+    /// The credential that it comes from.
+    pub parent: Option<Target>,
 }
 
 /// An issued ticket, with its secret for this one answer.
@@ -38,11 +40,12 @@ pub struct UsedTicket {
 impl Service {
     /// Issues a ticket. Needs `issue` in its tenant.
     pub async fn issue_ticket(&self, call: &Call, new: NewTicket) -> Result<IssuedTicket, Error<IssueRejection>> {
+        let parent = self.new_parent(call, &new.tenant, new.parent.as_ref()).await.map_err(Error::Refused)?;
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         let secret = Secret::new(fresh_uuid()?.hyphenated().encode_lower(&mut text));
         self.keep_for_repetition(call, &secret);
-        let NewTicket { tenant, subject, ttl } = new;
-        let issue = IssueTicket { tenant, subject, digest: secret.digest(), ttl };
+        let NewTicket { tenant, subject, ttl, .. } = new;
+        let issue = IssueTicket { tenant, subject, digest: secret.digest(), ttl, parent };
         match self.execute(call, issue).await?.issued(call)? {
             Issued::Now(filed) => Ok(IssuedTicket { filed, secret }),
             Issued::Before(first) => self.issued_before(first).await,

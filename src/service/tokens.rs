@@ -8,10 +8,10 @@ use super::limits::MAX_PERSONAL_BYTES;
 use super::machine::{Filed, Issued};
 use super::sealing::Belongs;
 use super::signing::{RESERVED_CLAIMS, token_issued};
-use super::{Call, CallerIdentity, Error, Failure, Holder, Service, TokenRefusal};
+use super::{Call, CallerIdentity, Error, Failure, Holder, Service, TokenParent, TokenRefusal};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    ApplicationId, Caller, Confirmation, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Forbidden,
+    Ancestor, ApplicationId, Caller, Confirmation, CredentialKey, CredentialRef, CredentialView as _, Forbidden,
     Generation, Grants, Inactive, IssueToken, IssueTokenRejection, KeyId, Kind, Origin, PresentedToken, RecordId,
     RequestId, Scope, Secret, Sequence, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, judge_presented,
 };
@@ -24,10 +24,10 @@ pub struct NewToken {
     /// The name space of the subject.
     pub tenant: Tenant,
     pub subject: Subject,
-    /// How long it lasts, at most until its session expires; the policy's life where absent.
+    /// How long it lasts, at most until its parent expires; the policy's life where absent.
     pub ttl: Option<Ttl>,
-    /// The session that it belongs to.
-    pub session: Option<CredentialId>,
+    /// The credential that it comes from.
+    pub parent: Option<TokenParent>,
     pub audience: Vec<Box<str>>,
     pub scope: Option<Box<str>>,
     /// What it is bound to, if it is not a bearer token.
@@ -95,11 +95,6 @@ pub enum JwtStanding {
     Revoked(RecordId, Timestamp),
 }
 
-/// Whether a text could be a JWT: three parts with dots between them, the first of which starts like a JSON object.
-pub fn looks_like_jwt(text: &str) -> bool {
-    text.starts_with("ey") && text.bytes().filter(|byte| *byte == b'.').count() == 2
-}
-
 impl Service {
     /// Whether new tokens are refused to the subject for now.
     pub fn is_on_hold(&self, token: &PresentedToken) -> bool {
@@ -148,7 +143,7 @@ impl Service {
             tenant: holder.tenant.clone(),
             subject: holder.subject.clone(),
             ttl: Some(ttl),
-            session: Some(holder.id),
+            parent: Some(TokenParent::OwnSession(holder.id)),
             audience,
             scope: None,
             confirmation: None,
@@ -200,12 +195,14 @@ impl Service {
             }
             Some(self.seal(&new.tenant, &new.subject, &Belongs::Token(name), &plain)?)
         };
+        let parent = self.tokens_parent(new.parent.as_ref()).await;
+        let parent = parent.map_err(|rejection| Error::Refused(TokenRefusal::Rejected(rejection)))?;
         let issue = IssueToken {
             tenant: new.tenant.clone(),
             subject: new.subject.clone(),
             form,
             ttl: new.ttl,
-            session: new.session,
+            parent,
             audience: new.audience.clone(),
             scope: new.scope.clone(),
             confirmation: new.confirmation,
@@ -302,18 +299,30 @@ impl Service {
         // afterwards.
         let good_until =
             token.issued_at.filter(|_| !token.ours).map(|seconds| at(seconds).plus(self.fixed.policy.longest_life));
+        let subject = self.named(&token.tenant, &token.subject);
+        let ancestors = token.ancestors.iter().scan(subject.clone(), |childs, claimed| {
+            if let Some(own) = &claimed.subject {
+                *childs = self.named(&token.tenant, own);
+            }
+            Some(Ancestor {
+                kind: claimed.kind,
+                name: claimed.name.clone(),
+                subject: childs.clone(),
+                application: claimed.application.map(ApplicationId),
+                signed_with: claimed.kid.as_deref().and_then(|kid| KeyId::new(kid).ok()),
+                issued_at: claimed.issued_at,
+            })
+        });
         Ok(PresentedToken {
             credential: token.identity.clone(),
             tenant: token.tenant.clone(),
-            subject: self.named(&token.tenant, &token.subject),
+            ancestors: ancestors.collect(),
+            subject,
             issued_at_seconds: token.issued_at,
             expires_at: token.expires_at.map(at),
             good_until,
             generation: token.ours.then_some(generation),
-            session: token.session.map(CredentialId::of_session),
             application: token.application.map(ApplicationId),
-            session_application: token.session_application.map(ApplicationId),
-            session_issued_at: token.session_issued_at,
             key: token.kid.as_deref().filter(|_| token.ours).and_then(|kid| KeyId::new(kid).ok()),
             leeway_seconds: token.clock_leeway_seconds,
         })

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
-    Aal, Caller, Cohort, Cohorts, Command, Confirmation, Credential, CredentialId, CredentialKey, CredentialRef,
-    CredentialView, Decision, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssuedAs, KeyId, Kind, Kinds,
-    ManySessions, OwnSessions, Position, PresentedToken, RecordId, Recorded, RemoveApplication, RevokeCohort,
-    RevokeSessions, RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, Subject, SubjectState, Tenant,
-    Thumbprint, Timestamp, TokenForm, View as _, WithdrawKey, judge as judge_at, judge_presented,
+    Aal, Ancestor, Caller, Cohort, Cohorts, Command, Confirmation, Credential, CredentialKey, CredentialRef,
+    CredentialView, Decision, Digest, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssueTicket,
+    IssuedAs, KeyId, Kind, Kinds, ManySessions, OwnSessions, Parent, ParentChoice, Position, PresentedToken, RecordId,
+    Recorded, RemoveApplication, RevokeCohort, RevokeSessions, RevokeSubject, RevokeTokens, Scope, Sealed, State,
+    StateRow, Subject, SubjectState, Tenant, Thumbprint, Timestamp, TokenForm, View as _, WithdrawKey, ancestors,
+    judge as judge_at, judge_presented,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -19,7 +20,7 @@ use crate::support::log::{LogFile, fold_into, hashes};
 use crate::support::node::{
     ModelNode, application_id, at, digest, grants, holder, import, issue_in, jti, jwt, new_session, new_token,
     presented_token, register_until, renew, replace, revoke, revoke_id, revoke_named, seconds, session_digest,
-    session_id, session_key, subject, tenant, token_digest,
+    session_id, session_key, subject, tenant, ticket_key, token_digest, token_key,
 };
 
 const TENANTS: [&str; 2] = ["default", "acme"];
@@ -70,6 +71,13 @@ pub enum Step {
         subject: usize,
         session: Option<u64>,
         jwt: bool,
+    },
+    /// A credential that comes from another one: a ticket, a session, an opaque token or a JWT, each from each of them.
+    IssueChild {
+        tenant: usize,
+        subject: usize,
+        kind: u8,
+        parent: (u8, u64),
     },
     RevokeSession {
         session: u64,
@@ -159,9 +167,11 @@ fn lasting() -> impl Strategy<Value = Step> {
     prop_oneof![
         5 => (0..2usize, 0..3usize, prop::option::of(60..200_000u64))
             .prop_map(|(tenant, subject, ttl)| Step::IssueSession { tenant, subject, ttl }),
-        2 => (0..SECRETS, prop::option::of(1..400_000u64)).prop_map(|(session, ttl)| Step::Extend { session, ttl }),
+        3 => (0..SECRETS, prop::option::of(1..400_000u64)).prop_map(|(session, ttl)| Step::Extend { session, ttl }),
         6 => (0..2usize, 0..3usize, prop::option::weighted(0.7, 0..SECRETS), any::<bool>())
             .prop_map(|(tenant, subject, session, jwt)| Step::IssueToken { tenant, subject, session, jwt }),
+        6 => (0..2usize, 0..3usize, 0..4u8, (0..4u8, 0..SECRETS))
+            .prop_map(|(tenant, subject, kind, parent)| Step::IssueChild { tenant, subject, kind, parent }),
         3 => (0..SECRETS, any::<bool>())
             .prop_map(|(session, by_digest)| Step::RevokeSession { session, by_digest }),
         3 => (0..SECRETS, 0..4u8).prop_map(|(token, name)| Step::RevokeToken { token, name }),
@@ -287,10 +297,8 @@ impl World {
             subject: issue.subject,
             expires_at: Some(issue.not_after),
             generation: Some(issue.generation),
-            session: issue.session,
+            ancestors: self.ancestors_of(issue.parent),
             application: issue.application,
-            session_application: self.session_of(issue.session).and_then(|session| session.application),
-            session_issued_at: self.session_of(issue.session).map(|session| session.issued_at),
             issued_at_seconds: Some(issue.issued_at.as_seconds()),
             key: match issue.name {
                 IssuedAs::Jwt(jwt) => jwt.key,
@@ -300,10 +308,38 @@ impl World {
         }
     }
 
-    /// How a session was issued, as its tokens say.
-    fn session_of(&self, session: Option<CredentialId>) -> Option<Issue> {
-        let key = CredentialKey { kind: Kind::Session, id: session? };
-        self.nodes.iter().find_map(|node| node.state.credential(key).issue)
+    /// A credential of that kind that comes from the parent. Mostly it is of the parent's tenant, else it would be refused.
+    fn child(&mut self, name: &str, whose: usize, kind: u8, parent: CredentialKey) -> Command {
+        let issue = self.nodes.iter().find_map(|node| node.state.credential(parent).issue);
+        let tenant = issue.filter(|_| whose > 0).map_or_else(|| tenant(name), |issue| issue.tenant);
+        let parent = Some(parent);
+        match kind {
+            0 => {
+                self.issued += 1;
+                let (subject, digest) = (subject(SUBJECTS[whose]), digest(self.issued - 1));
+                Command::IssueTicket(IssueTicket { tenant, subject, digest, ttl: None, parent })
+            }
+            1 => {
+                self.sessions.push((usize::from(tenant.as_str() == TENANTS[1]), whose));
+                let new = new_session(tenant.as_str(), self.sessions.len() as u64 - 1, SUBJECTS[whose], None);
+                Command::IssueSession(Box::new(authledger::domain::IssueSession { parent, ..new }))
+            }
+            _ => {
+                self.tokens += 1;
+                let number = self.tokens - 1;
+                let form =
+                    if kind == 3 { TokenForm::Jwt(jti(number)) } else { TokenForm::Opaque(token_digest(number)) };
+                let new = new_token(tenant.as_str(), form, SUBJECTS[whose], None);
+                let parent = parent.map(ParentChoice::Any);
+                Command::IssueToken(Box::new(authledger::domain::IssueToken { parent, ..new }))
+            }
+        }
+    }
+
+    /// How the ancestors were issued, as their descendants say: the node that issued those knew all of them.
+    fn ancestors_of(&self, parent: Option<Parent>) -> Vec<Ancestor> {
+        let known = self.nodes.iter().map(|node| ancestors(&node.state, parent));
+        known.max_by_key(Vec::len).unwrap_or_default()
     }
 
     fn command(&mut self, step: &Step) -> Command {
@@ -373,6 +409,9 @@ impl World {
                 let confirmation = confirmation[number as usize % 3];
                 Command::IssueToken(authledger::domain::IssueToken { confirmation, ..new }.into())
             }
+            Step::IssueChild { tenant: name, subject: whose, kind, parent } => {
+                self.child(TENANTS[name], whose, kind, credential(parent))
+            }
             Step::RevokeSession { session, by_digest } => revoke_named(Kind::Session, session_name(session, by_digest)),
             Step::RevokeToken { token, name } => revoke_named(Kind::Token, token_name(token, name)),
             Step::Present { token, subject: whose } => {
@@ -425,6 +464,16 @@ impl World {
             }
             Step::Receive { .. } => unreachable!("nobody asks for it"),
         }
+    }
+}
+
+/// The ticket, session, opaque token or JWT of that number.
+fn credential((kind, number): (u8, u64)) -> CredentialKey {
+    match kind {
+        0 => ticket_key(digest(number).id()),
+        1 => session_key(number),
+        2 => token_key(&CredentialRef::Digest(token_digest(number))),
+        _ => token_key(&jwt(number)),
     }
 }
 
@@ -636,11 +685,17 @@ proptest! {
             for (key, credential) in node.state.credentials.iter().filter(|(key, _)| key.kind == Kind::Token) {
                 let Some(issue) = credential.issue.clone() else { continue };
                 let IssuedAs::Jwt(jwt) = &issue.name else { continue };
-                // A session that was revoked by its secret alone is known to others by that secret.
-                let session = issue.session.and_then(|id| node.state.credential(CredentialKey { kind: Kind::Session, id }).issue);
-                let secret = session.and_then(|session| session.digest().copied());
-                let of_secret = |kind| secret.map(|secret| node.state.credential(CredentialKey { kind, id: secret.id() }));
-                if Kind::ALL.into_iter().filter_map(of_secret).any(|other| !other.revocations.is_empty()) {
+                // An ancestor that was revoked by its secret alone is known to others by that secret.
+                let above = ancestors(&node.state, issue.parent);
+                let secrets = above.iter().filter_map(|one| {
+                    let secret = node.state.credential(one.key()).issue?.digest().copied()?;
+                    Some((one.key(), secret))
+                });
+                let by_secret_alone = |(own, secret): (CredentialKey, Digest)| {
+                    let others = Kind::ALL.map(|kind| CredentialKey { kind, id: secret.id() });
+                    others.into_iter().filter(|key| *key != own).any(|key| !node.state.credential(key).revocations.is_empty())
+                };
+                if secrets.into_iter().any(by_secret_alone) {
                     continue;
                 }
                 let presented = world.presented_as_issued(issue.clone(), jwt.name.clone());

@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+pub use ancestors::ancestors;
 pub use judge::{judge, judge_known, judge_presented, revoked_unknown};
+pub use lineage::{Ancestor, MAX_ANCESTORS, MAX_GENERATIONS, Parent};
 pub use reference::CredentialRef;
 pub use revocation::{Revocation, RevocationTarget, Revocations, UnknownRevoker};
 pub use secret::{Digest, Secret};
@@ -13,8 +15,10 @@ pub use state::{Active, Credential, Inactive, Issue, IssuedAs, IssuedJwt, Lifeti
 
 use super::ids::{Issuer, Malformed, TokenId};
 
+mod ancestors;
 pub mod hex;
 mod judge;
+mod lineage;
 mod reference;
 mod revocation;
 mod secret;

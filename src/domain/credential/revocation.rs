@@ -86,6 +86,14 @@ impl Revocations {
         self.0.iter().filter(holds).min_by_key(|revocation| (revocation.revoked_at, revocation.place))
     }
 
+    /// The revocations that hold for a credential of that tenant and of any subject.
+    pub fn of_any_subject<'a>(&'a self, tenant: &'a Tenant) -> impl Iterator<Item = &'a Revocation> {
+        self.0.iter().filter(move |revocation| {
+            let RevocationTarget { tenant: own, subject } = &revocation.whose;
+            subject.is_none() && own.as_ref().is_none_or(|own| own == tenant)
+        })
+    }
+
     /// The callers that recorded one without knowing the credential.
     pub fn unknown_revokers(&self) -> Vec<UnknownRevoker> {
         self.0.iter().filter_map(|revocation| revocation.unknown_by.clone()).collect()

@@ -1,6 +1,6 @@
 //! The folded state of a credential: its issue, how far its life was prolonged, and its revocations.
 
-use super::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Revocation, Revocations};
+use super::{CredentialKey, CredentialRef, Digest, Kind, Parent, Revocation, Revocations};
 use crate::domain::confirmation::Confirmation;
 use crate::domain::ids::{ApplicationId, KeyId, RecordId, Subject, Tenant};
 use crate::domain::subject::Generation;
@@ -26,8 +26,8 @@ pub struct Issue {
     pub not_after: Timestamp,
     /// The generation of its subject and cohorts, as its issuer knew it.
     pub generation: Generation,
-    /// The session that a token belongs to, and is revoked with.
-    pub session: Option<CredentialId>,
+    /// The credential that it came from, and is revoked with.
+    pub parent: Option<Parent>,
     /// What a token is bound to, if it is: its bearer alone is not let in.
     pub confirmation: Option<Box<Confirmation>>,
     /// The slot of the key that seals its personal data, in the store of the record's origin.
@@ -100,13 +100,21 @@ impl Issue {
         }
     }
 
-    /// When it was issued, as far as its bearer is told: a JWT says so in whole seconds. It is not older than its session.
-    pub fn age(&self, session_issued_at: Option<Timestamp>) -> Timestamp {
+    /// When it was issued, as far as its bearer is told: a JWT says so in whole seconds. It is not older than its parent.
+    pub fn age(&self, parent_issued_at: Option<Timestamp>) -> Timestamp {
         let issued_at = match self.name {
             IssuedAs::Secret(_) => self.issued_at,
             IssuedAs::Jwt(_) => self.issued_at.floor_to_seconds(),
         };
-        session_issued_at.map_or(issued_at, |session| issued_at.max(session))
+        parent_issued_at.map_or(issued_at, |parent| issued_at.max(parent))
+    }
+
+    /// The key that signed it, if it is a JWT of this ledger.
+    pub const fn signed_with(&self) -> Option<&KeyId> {
+        match &self.name {
+            IssuedAs::Secret(_) => None,
+            IssuedAs::Jwt(jwt) => jwt.key.as_ref(),
+        }
     }
 
     /// The name that a revocation gives it.

@@ -193,6 +193,7 @@ fn issued(view: &impl View, import: &Import, cohorts: CohortsOf<'_>, Context { p
             expires_at,
             not_after: latest(policy.ticket_max_life),
             generation,
+            parent: None,
         }),
         ImportedLife::Session { id, digest, aal } => Event::SessionIssued(Box::new(SessionIssued {
             id,
@@ -205,6 +206,7 @@ fn issued(view: &impl View, import: &Import, cohorts: CohortsOf<'_>, Context { p
             expires_at,
             not_after: latest(policy.session_max_life),
             generation,
+            parent: None,
             sealed: None,
         })),
         ImportedLife::Token { digest } => Event::TokenIssued(Box::new(TokenIssued {
@@ -212,7 +214,7 @@ fn issued(view: &impl View, import: &Import, cohorts: CohortsOf<'_>, Context { p
             key: None,
             subject,
             issued_at,
-            session: None,
+            parent: None,
             audience: Vec::new(),
             scope: None,
             confirmation: None,

@@ -2,10 +2,12 @@
 
 use super::super::application::{Grants, Scope};
 use super::super::cohort::{Cohorts, CohortsOf, generation_now};
-use super::super::command::{Caller, Context, Decision, IssueSession, IssueTicket, IssueToken, TokenForm};
-use super::super::credential::{Active, CredentialId, CredentialKey, CredentialRef, Kind, judge};
+use super::super::command::{
+    Caller, Context, Decision, IssueSession, IssueTicket, IssueToken, ParentChoice, TokenForm,
+};
+use super::super::credential::{CredentialId, CredentialKey, CredentialRef, Issue, Kind, MAX_ANCESTORS, Parent, judge};
 use super::super::event::{Event, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
-use super::super::ids::Subject;
+use super::super::ids::{Subject, Tenant};
 use super::super::rejections::{ExtendRejection, Forbidden, IssueRejection, IssueTokenRejection};
 use super::super::state::View;
 use super::super::subject::{Generation, SubjectState};
@@ -29,8 +31,9 @@ pub fn ticket(
     let revoked = view.cohorts();
     let cohorts = CohortsOf::with_secret(&issue.tenant, caller.application());
     may_get(view, &subject, Kind::Ticket, &issue.subject, (revoked.as_ref(), cohorts), now)?;
+    let lineage = issue.parent.map(|parent| lineage(view, &issue.tenant, &issue.subject, parent, now)).transpose()?;
     let ttl = issue.ttl.unwrap_or(policy.ticket_ttl);
-    let not_after = now.plus(policy.ticket_max_life);
+    let not_after = within(lineage.as_ref(), now.plus(policy.ticket_max_life));
     let issued = TicketIssued {
         digest: issue.digest,
         subject: issue.subject.clone(),
@@ -38,7 +41,8 @@ pub fn ticket(
         ttl,
         expires_at: now.plus(ttl).min(not_after),
         not_after,
-        generation: generation(&subject, Kind::Ticket, revoked.as_ref(), cohorts),
+        generation: generation(view, &subject, Kind::Ticket, (revoked.as_ref(), cohorts), lineage.as_ref()),
+        parent: lineage.map(|lineage| lineage.parent),
     };
     Ok(one(Some(issue.tenant.clone()), Event::TicketIssued(issued)))
 }
@@ -61,8 +65,24 @@ fn may_get(
     }
 }
 
-/// The generation of a credential that is issued now.
-fn generation(subject: &SubjectState, kind: Kind, revoked: Option<&Cohorts>, cohorts: CohortsOf<'_>) -> Generation {
+/// The generation of a credential that is issued now: every revocation of what it has in common with others, and of what
+/// its ancestors have. The ancestors are active, so none of those reaches them or what comes from them.
+fn generation(
+    view: &impl View,
+    subject: &SubjectState,
+    kind: Kind,
+    (revoked, cohorts): (Option<&Cohorts>, CohortsOf<'_>),
+    lineage: Option<&Lineage>,
+) -> Generation {
+    let mut all = generation_of(subject, kind, revoked, cohorts);
+    for (kind, issue) in lineage.iter().flat_map(|lineage| &lineage.ancestors) {
+        let subject = view.subject(&issue.tenant, &issue.subject);
+        all.merge(&generation_of(&subject, *kind, revoked, CohortsOf::issue(issue)));
+    }
+    all
+}
+
+fn generation_of(subject: &SubjectState, kind: Kind, revoked: Option<&Cohorts>, cohorts: CohortsOf<'_>) -> Generation {
     let of_cohorts = revoked.into_iter().flat_map(|all| all.of(kind, cohorts));
     generation_now(std::iter::once(subject.of(kind)).chain(of_cohorts))
 }
@@ -80,7 +100,9 @@ pub fn session(
     let revoked = view.cohorts();
     let cohorts = CohortsOf::with_secret(&issue.tenant, caller.application());
     may_get(view, &subject, Kind::Session, &issue.subject, (revoked.as_ref(), cohorts), now)?;
+    let lineage = issue.parent.map(|parent| lineage(view, &issue.tenant, &issue.subject, parent, now)).transpose()?;
     let ttl = issue.ttl.unwrap_or(policy.session_ttl).min(policy.longest_life);
+    let not_after = within(lineage.as_ref(), now.plus(ttl.max(policy.session_max_life)));
     let issued = SessionIssued {
         id: issue.id,
         digest: Some(issue.digest),
@@ -89,9 +111,10 @@ pub fn session(
         authenticated_at: None,
         aal: issue.aal,
         methods: issue.methods.clone(),
-        expires_at: now.plus(ttl),
-        not_after: now.plus(ttl.max(policy.session_max_life)),
-        generation: generation(&subject, Kind::Session, revoked.as_ref(), cohorts),
+        expires_at: now.plus(ttl).min(not_after),
+        not_after,
+        generation: generation(view, &subject, Kind::Session, (revoked.as_ref(), cohorts), lineage.as_ref()),
+        parent: lineage.map(|lineage| lineage.parent),
         sealed: issue.sealed.clone(),
     };
     Ok(one(Some(issue.tenant.clone()), Event::SessionIssued(Box::new(issued))))
@@ -146,46 +169,102 @@ pub fn token(
     if revoked.as_ref().is_some_and(|all| all.on_hold(Kind::Token, cohorts, now)) {
         return Err(IssueRejection::SubjectOnHold.into());
     }
-    let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;
-    let mut generation = generation(&subject, Kind::Token, revoked.as_ref(), cohorts);
-    if let Some(session) = &session {
-        // The session is active, so a revocation of sessions until now reaches neither it nor the token.
-        let cohorts = CohortsOf::with_secret(tenant, session.issue.application);
-        generation.merge(&self::generation(&subject, Kind::Session, revoked.as_ref(), cohorts));
-    }
+    let lineage = issue.parent.map(|parent| tokens_lineage(view, issue, parent, now)).transpose()?;
+    let generation = generation(view, &subject, Kind::Token, (revoked.as_ref(), cohorts), lineage.as_ref());
     if key.is_some() && generation.len() > MAX_JWT_GENERATION {
         return Err(IssueTokenRejection::GenerationTooLarge);
     }
     // A JWT gives its expiry in whole seconds, and both must say the same.
-    let expires_at = now.plus(issue.ttl.unwrap_or(policy.token_ttl).min(policy.longest_life)).floor_to_seconds();
-    let session_end = session.map(|session| session.expires_at.floor_to_seconds());
-    // The session expires sooner than a JWT can say.
-    if session_end.is_some_and(|end| end <= now) {
-        return Err(IssueTokenRejection::SessionInactive);
+    let life = issue.ttl.unwrap_or(policy.token_ttl).min(policy.longest_life);
+    let expires_at = within(lineage.as_ref(), now.plus(life)).floor_to_seconds();
+    if let Some(parent) = issue.parent
+        && expires_at <= now
+    {
+        // The parent expires sooner than a JWT can say.
+        return Err(inactive(parent));
     }
     let issued = TokenIssued {
         name,
         key,
         subject: issue.subject.clone(),
         issued_at: None,
-        session: issue.session,
+        parent: lineage.map(|lineage| lineage.parent),
         audience: issue.audience.clone(),
         scope: issue.scope.clone(),
         confirmation: issue.confirmation,
-        expires_at: session_end.map_or(expires_at, |end| end.min(expires_at)),
+        expires_at,
         generation,
         sealed: issue.sealed.clone(),
     };
     Ok(one(Some(issue.tenant.clone()), Event::TokenIssued(Box::new(issued))))
 }
 
-fn own_session(
+/// The lineage of a token.
+fn tokens_lineage(
     view: &impl View,
     issue: &IssueToken,
-    id: CredentialId,
+    parent: ParentChoice,
     now: Timestamp,
-) -> Result<Active, IssueTokenRejection> {
-    let session = judge(view, CredentialKey { kind: Kind::Session, id }, now);
-    let own = |session: &Active| session.issue.tenant == issue.tenant && session.issue.subject == issue.subject;
-    session.ok().filter(own).ok_or(IssueTokenRejection::SessionInactive)
+) -> Result<Lineage, IssueTokenRejection> {
+    let found = lineage(view, &issue.tenant, &issue.subject, parent.key(), now);
+    match (parent, found) {
+        (ParentChoice::OwnSession(_), Err(IssueRejection::ParentInactive)) => Err(inactive(parent)),
+        (ParentChoice::OwnSession(_), Ok(lineage)) if !lineage.parent.same_subject => Err(inactive(parent)),
+        (_, found) => found.map_err(IssueTokenRejection::Issue),
+    }
+}
+
+fn inactive(parent: ParentChoice) -> IssueTokenRejection {
+    match parent {
+        ParentChoice::OwnSession(_) => IssueTokenRejection::SessionInactive,
+        ParentChoice::Any(_) => IssueRejection::ParentInactive.into(),
+    }
+}
+
+/// What a new credential takes from its ancestors.
+struct Lineage {
+    parent: Parent,
+    /// When the parent expires, as far as is known now. Its own ancestors expire no earlier.
+    expires_at: Timestamp,
+    /// The ancestors, the parent first.
+    ancestors: Vec<(Kind, Issue)>,
+}
+
+/// The ancestors of a credential that is issued now to that subject.
+fn lineage(
+    view: &impl View,
+    tenant: &Tenant,
+    subject: &Subject,
+    parent: CredentialKey,
+    now: Timestamp,
+) -> Result<Lineage, IssueRejection> {
+    let active = judge(view, parent, now).ok().filter(|active| active.issue.tenant == *tenant);
+    let active = active.ok_or(IssueRejection::ParentInactive)?;
+    let mut next = active.issue.parent;
+    let same_subject = active.issue.subject == *subject;
+    let mut ancestors = vec![(parent.kind, active.issue)];
+    while let Some(Parent { key, .. }) = next {
+        // An ancestor that has not arrived here may have been revoked by something that has.
+        let issue = view.credential(key).issue.ok_or(IssueRejection::ParentInactive)?;
+        next = issue.parent;
+        ancestors.push((key.kind, issue));
+    }
+    if ancestors.len() > MAX_ANCESTORS {
+        return Err(IssueRejection::LineageTooDeep);
+    }
+    if !ancestors.iter().all(|(_, issue)| has_heard(view, &issue.generation)) {
+        return Err(IssueRejection::ParentInactive);
+    }
+    Ok(Lineage { parent: Parent { key: parent, same_subject }, expires_at: active.expires_at, ancestors })
+}
+
+/// Whether this node has heard of every revocation that the generation reaches. If it had not, a credential that is issued
+/// here would not reach one of them, and be inactive through an ancestor that is active.
+fn has_heard(view: &impl View, generation: &Generation) -> bool {
+    generation.iter().all(|(origin, sequence)| sequence <= view.head(origin))
+}
+
+/// That instant, or the parent's expiry if that comes first.
+fn within(lineage: Option<&Lineage>, instant: Timestamp) -> Timestamp {
+    lineage.map_or(instant, |lineage| instant.min(lineage.expires_at))
 }

@@ -11,7 +11,7 @@ use super::{
     CohortRevoked, CredentialRevoked, Event, NodeJoined, Renewals, Sealed, SessionIssued, SubjectRevoked, TicketIssued,
     TokenIssued,
 };
-use crate::domain::credential::{CredentialId, CredentialRef, Digest, Kind, Kinds};
+use crate::domain::credential::{CredentialId, CredentialRef, Digest, Kind, Kinds, Parent};
 use crate::domain::ids::{KeyId, Reason, Subject};
 use crate::domain::subject::Generation;
 use crate::domain::time::Timestamp;
@@ -51,11 +51,11 @@ event_types! {
     NODE_REMOVED = "node.removed", 1, false;
     NODE_UPGRADED = "node.upgraded", 1, false;
     SESSION_EXTENDED = "session.extended", 1, false;
-    SESSION_ISSUED = "session.issued", 1, false;
+    SESSION_ISSUED = "session.issued", 2, false;
     SESSION_REVOKED = "session.revoked", 1, true;
     SUBJECT_ERASED = "subject.erased", 1, true;
     SUBJECT_REVOKED = "subject.revoked", 2, true;
-    TICKET_ISSUED = "ticket.issued", 1, false;
+    TICKET_ISSUED = "ticket.issued", 2, false;
     TICKET_REVOKED = "ticket.revoked", 1, true;
     TICKETS_RENEWED = "tickets.renewed", 1, false;
     TOKEN_ISSUED = "token.issued", 2, false;
@@ -97,10 +97,10 @@ pub struct Issues<'a> {
     pub digest: Option<&'a Digest>,
     /// Its subject.
     pub subject: &'a Subject,
-    /// The generation of its subject and cohorts, as its issuer knew it.
+    /// The generation of its subject, its cohorts and its ancestors', as its issuer knew it.
     pub generation: &'a Generation,
-    /// For a token: the session that it belongs to.
-    pub session: Option<CredentialId>,
+    /// The credential that it came from.
+    pub parent: Option<Parent>,
     /// For a JWT of this ledger: the key that signs it.
     pub key: Option<&'a KeyId>,
     /// When it expires unless it is extended.
@@ -168,7 +168,7 @@ impl<'a> Issues<'a> {
             digest: None,
             subject: &issued.subject,
             generation: &issued.generation,
-            session: None,
+            parent: issued.parent,
             key: None,
             expires_at: issued.expires_at,
             imported_at: issued.issued_at,
@@ -182,7 +182,7 @@ impl<'a> Issues<'a> {
             digest: issued.digest.as_ref(),
             subject: &issued.subject,
             generation: &issued.generation,
-            session: None,
+            parent: issued.parent,
             key: None,
             expires_at: issued.expires_at,
             imported_at: issued.issued_at,
@@ -196,7 +196,7 @@ impl<'a> Issues<'a> {
             digest: None,
             subject: &issued.subject,
             generation: &issued.generation,
-            session: issued.session,
+            parent: issued.parent,
             key: issued.key.as_ref(),
             expires_at: issued.expires_at,
             imported_at: issued.issued_at,

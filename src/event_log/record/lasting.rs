@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::forms::{GenerationData, SessionId, Text};
+use super::forms::{GenerationData, SessionId, Text, session_id};
 use super::{RecordError, filled, instant, integer};
 use crate::domain::{
-    Aal, Confirmation, CredentialRef, Digest, Issuer, KeyId, Method, MethodName, Sealed, SessionExtended,
-    SessionIssued, Subject, Thumbprint, Timestamp, TokenId, TokenIssued,
+    Aal, Confirmation, CredentialId, CredentialKey, CredentialRef, Digest, Issuer, KeyId, Kind, Method, MethodName,
+    Parent, Sealed, SessionExtended, SessionIssued, Subject, Thumbprint, Timestamp, TokenId, TokenIssued,
 };
 
 /// Sealed personal data.
@@ -38,6 +38,47 @@ impl SealedData<'_> {
 
 pub(super) fn sealed(data: Option<SealedData<'_>>) -> Result<Option<Sealed>, RecordError> {
     data.map(SealedData::into_domain).transpose()
+}
+
+/// The credential that another one came from, by the id that it is kept under.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ParentData<'a> {
+    kind: Text<Kind>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    same_subject: bool,
+}
+
+impl From<Parent> for ParentData<'_> {
+    fn from(Parent { key: CredentialKey { kind, id }, same_subject }: Parent) -> Self {
+        let id = match kind {
+            Kind::Session => id.uuid().to_string(),
+            Kind::Ticket | Kind::Token => id.to_string(),
+        };
+        Self { kind: Text(kind), id: id.into(), same_subject }
+    }
+}
+
+impl ParentData<'_> {
+    fn into_domain(self) -> Result<Parent, RecordError> {
+        let kind = self.kind.0;
+        let id = match kind {
+            Kind::Session => session_id(&self.id),
+            Kind::Ticket | Kind::Token => CredentialId::parse(kind, &self.id),
+        };
+        let id = id.map_err(RecordError::malformed)?;
+        Ok(Parent { key: CredentialKey { kind, id }, same_subject: self.same_subject })
+    }
+}
+
+/// The parent of a ticket or session: what version 2 has, and version 1 has not.
+pub(super) fn parent(data: Option<ParentData<'_>>, version: u64) -> Result<Option<Parent>, RecordError> {
+    if data.is_some() == (version >= 2) {
+        data.map(ParentData::into_domain).transpose()
+    } else {
+        Err(RecordError::malformed("`parent` and the version do not agree"))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -90,6 +131,8 @@ pub(super) struct SessionIssuedData<'a> {
     #[serde(default, skip_serializing_if = "GenerationData::is_empty")]
     generation: GenerationData,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    parent: Option<ParentData<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     personal: Option<SealedData<'a>>,
 }
 
@@ -106,13 +149,14 @@ impl<'a> From<&'a SessionIssued> for SessionIssuedData<'a> {
             expires_at: issued.expires_at.as_millis(),
             not_after: issued.not_after.as_millis(),
             generation: GenerationData(issued.generation.clone()),
+            parent: issued.parent.map(ParentData::from),
             personal: issued.sealed.as_ref().map(SealedData::from),
         }
     }
 }
 
 impl SessionIssuedData<'_> {
-    pub(super) fn into_domain(self) -> Result<SessionIssued, RecordError> {
+    pub(super) fn into_domain(self, version: u64) -> Result<SessionIssued, RecordError> {
         Ok(SessionIssued {
             id: self.id.0,
             digest: self.digest.map(|digest| digest.0),
@@ -124,6 +168,7 @@ impl SessionIssuedData<'_> {
             expires_at: instant(self.expires_at)?,
             not_after: instant(self.not_after)?,
             generation: self.generation.into_domain()?,
+            parent: parent(self.parent, version)?,
             sealed: sealed(self.personal)?,
         })
     }
@@ -175,6 +220,8 @@ pub(super) struct TokenIssuedData<'a> {
     issued_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<SessionId>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    parent: Option<ParentData<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     audience: Option<Vec<String>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -228,7 +275,8 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
             kid: issued.key.as_ref().map(|key| key.as_str().into()),
             subject: issued.subject.as_str().into(),
             issued_at: issued.issued_at.map(Timestamp::as_millis),
-            session_id: issued.session.map(SessionId),
+            session_id: issued.parent.and_then(|parent| parent.as_own_session()).map(SessionId),
+            parent: issued.other_parent().map(ParentData::from),
             audience: (!issued.audience.is_empty())
                 .then(|| issued.audience.iter().map(|one| one.to_string()).collect()),
             scope: issued.scope.as_deref().map(Cow::Borrowed),
@@ -242,11 +290,17 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
 }
 
 impl TokenIssuedData<'_> {
-    /// `cnf` is what version 2 has, and version 1 has not.
+    /// `cnf` and `parent` are what version 2 has, one of them at least, and version 1 has not.
     pub(super) fn into_domain(self, version: u64) -> Result<TokenIssued, RecordError> {
-        if self.cnf.is_some() != (version >= 2) {
-            return Err(RecordError::malformed("`cnf` and the version do not agree"));
+        if (self.cnf.is_some() || self.parent.is_some()) != (version >= 2) {
+            return Err(RecordError::malformed("`cnf`, `parent` and the version do not agree"));
         }
+        let parent = match (self.session_id, self.parent.map(ParentData::into_domain).transpose()?) {
+            (Some(session), None) => Some(Parent::own_session(session.0)),
+            (None, Some(parent)) if parent.as_own_session().is_none() => Some(parent),
+            (None, None) => None,
+            _ => return Err(RecordError::malformed("a session of the same subject is in `session_id`, and alone")),
+        };
         let name = match (self.digest, self.iss, self.jti) {
             (Some(digest), None, None) => CredentialRef::Digest(digest.0),
             (None, Some(issuer), Some(jti)) => jwt(&issuer, &jti)?,
@@ -263,7 +317,7 @@ impl TokenIssuedData<'_> {
             key: self.kid.as_deref().map(KeyId::new).transpose().map_err(RecordError::malformed)?,
             subject: Subject::new(&self.subject).map_err(RecordError::malformed)?,
             issued_at: self.issued_at.map(instant).transpose()?,
-            session: self.session_id.map(|id| id.0),
+            parent,
             audience: filled(self.audience)?.into_iter().map(Into::into).collect(),
             scope: self.scope.map(Into::into),
             confirmation: self.cnf.map(ConfirmationData::into_domain).transpose()?,

@@ -153,6 +153,8 @@ impl From<Rejection> for Code {
             Rejection::UnknownCredential => Self::UnknownCredential,
             Rejection::CredentialExpired => Self::CredentialExpired,
             Rejection::SessionInactive => Self::SessionInactive,
+            Rejection::ParentInactive => Self::ParentInactive,
+            Rejection::LineageTooDeep => Self::LineageTooDeep,
             Rejection::CurrentSession => Self::CurrentSession,
             Rejection::IdUnavailable => Self::IdUnavailable,
             Rejection::ImplausibleTimes => Self::ImplausibleTimes,

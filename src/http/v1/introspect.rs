@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::confirmation::ConfirmationShown;
-use crate::domain::{Malformed, Scope, Thumbprint, Timestamp};
+use super::parent::ParentShown;
+use crate::domain::{Kind, Malformed, Scope, Thumbprint, Timestamp};
 use crate::http::descriptions::Refusals;
 use crate::http::problem::Problem;
 use crate::http::wire::{JsonObject, Shown, TextForm, WireText, present};
@@ -128,15 +129,19 @@ struct Good<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     last_used_at: Option<Shown<Timestamp>>,
-    /// Of a token: the session that it belongs to. The token is active only while the session is.
+    /// The credential that it came from. It is active only while that one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ParentShown)]
+    parent: Option<Box<ParentShown>>,
+    /// The session that it came from, if its parent is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     session_id: Option<String>,
-    /// Of a token: when its session was issued.
+    /// When that session was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     session_issued_at: Option<Shown<Timestamp>>,
-    /// Of a token: the application that issued its session.
+    /// The application that issued that session.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = "uuid")]
     session_application: Option<String>,
@@ -185,6 +190,7 @@ pub async fn introspect(State(app): State<SharedApp>, request: Request) -> Resul
 }
 
 fn good(found: &Introspection) -> Good<'_> {
+    let session = found.ancestors.first().filter(|parent| parent.kind == Kind::Session);
     Good {
         active: true,
         kind: found.kind.as_str(),
@@ -196,12 +202,10 @@ fn good(found: &Introspection) -> Good<'_> {
         expires_at: found.expires_at.map(Shown),
         not_after: found.not_after.map(Shown),
         last_used_at: found.last_used_at.map(Shown),
-        session_id: found.session.map(|id| id.uuid().to_string()),
-        session_issued_at: found.session_issue.map(|session| Shown(session.issued_at)),
-        session_application: found
-            .session_issue
-            .and_then(|session| session.application)
-            .map(|application| application.to_string()),
+        parent: ParentShown::of(found),
+        session_id: found.session().map(|id| id.uuid().to_string()),
+        session_issued_at: session.and_then(|session| session.issued_at).map(Shown),
+        session_application: session.and_then(|session| session.application).map(|id| id.to_string()),
         application: found.application.map(|id| id.to_string()),
         token_type: found.binding.as_ref().and_then(|binding| binding.key).map(|_| "DPoP"),
         cnf: found.binding.as_ref().map(|binding| &binding.cnf),

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::device;
+use super::parent::{ParentBody, ParentShown};
 use super::session::SessionShown;
 use crate::domain::{Aal, Event, GivenSubject, Method, MethodName, Scope, Tenant, Timestamp};
 use crate::http::descriptions::{CommandHeaders, Refusals};
@@ -60,6 +61,10 @@ struct IssueSessionBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Device)]
     device: Option<JsonObject<Device>>,
+    /// The credential that it comes from: it is active only while that one is, and expires no later.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = ParentBody)]
+    parent: Option<JsonObject<ParentBody>>,
 }
 
 /// The device that a session is issued to.
@@ -145,6 +150,10 @@ impl<'de> Visitor<'de> for RequestedMethodVisitor {
 #[schema(as = IssuedSession)]
 struct IssuedSessionShown<'a> {
     session: SessionShown<'a>,
+    /// The credential that it came from, by kind and id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ParentShown)]
+    parent: Option<ParentShown>,
     /// The secret, for the bearer. It is shown only once.
     session_token: &'a str,
 }
@@ -191,6 +200,7 @@ impl IssueSessionBody {
                 identity: self.identity.map(|Exact(identity)| identity),
                 device: self.device.map(|JsonObject(device)| device.members()),
             },
+            parent: self.parent.map(|JsonObject(parent)| parent.asked()).transpose()?,
         })
     }
 }
@@ -206,6 +216,7 @@ impl Device {
 fn show(issued: &IssuedSession) -> Option<Response> {
     let Event::SessionIssued(record) = &issued.filed.recorded.event else { return None };
     let session = SessionShown::as_issued(&issued.session, record.expires_at, issued.filed.position.0);
-    let body = IssuedSessionShown { session, session_token: issued.secret.expose() };
+    let parent = record.parent.map(|parent| ParentShown::named(parent.key));
+    let body = IssuedSessionShown { session, parent, session_token: issued.secret.expose() };
     Some(answer::secret(StatusCode::CREATED, &body))
 }

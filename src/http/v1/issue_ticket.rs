@@ -6,9 +6,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::parent::{ParentBody, ParentShown};
 use crate::domain::{CredentialId, Event, GivenSubject, Scope, Tenant, Timestamp};
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, WireText, present};
+use crate::http::wire::{JsonObject, MAX_TTL_SECONDS, Seconds, Shown, WireText, present};
 use crate::http::{SharedApp, answer, caller, descriptions::Refusals};
 use crate::service::{IssuedTicket, NewTicket};
 
@@ -29,6 +30,10 @@ struct IssueTicketBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
     ttl: Option<Seconds<MAX_TTL_SECONDS>>,
+    /// The credential that it comes from: it is active only while that one is, and expires no later.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = ParentBody)]
+    parent: Option<JsonObject<ParentBody>>,
 }
 
 /// An issued ticket.
@@ -50,6 +55,10 @@ struct IssuedTicketShown<'a> {
     /// When it expires unless it is used.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Shown<Timestamp>,
+    /// The credential that it came from, by kind and id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ParentShown)]
+    parent: Option<ParentShown>,
     /// The position of its issue in this node's log.
     position: u64,
 }
@@ -67,7 +76,8 @@ pub async fn issue_ticket(State(app): State<SharedApp>, request: Request) -> Res
     let (call, body) = caller::command::<IssueTicketBody>(&app, request, Scope::Issue).await?;
     let tenant = body.tenant.map(|WireText(tenant)| tenant).unwrap_or_default();
     let subject = app.service.named(&tenant, &body.subject.0);
-    let new = NewTicket { tenant, subject, ttl: body.ttl.map(|Seconds(ttl)| ttl) };
+    let parent = body.parent.map(|JsonObject(parent)| parent.asked()).transpose()?;
+    let new = NewTicket { tenant, subject, ttl: body.ttl.map(|Seconds(ttl)| ttl), parent };
     let issued = app.service.issue_ticket(&call, new).await?;
     show(&issued).ok_or(Code::RecordUnreadable.into())
 }
@@ -82,6 +92,7 @@ fn show(issued: &IssuedTicket) -> Option<Response> {
         subject: ticket.subject.as_str(),
         issued_at: Shown(ticket.issued_at.unwrap_or(recorded.recorded_at)),
         expires_at: Shown(ticket.expires_at),
+        parent: ticket.parent.map(|parent| ParentShown::named(parent.key)),
         position: issued.filed.position.0,
     };
     Some(answer::secret(StatusCode::CREATED, &body))

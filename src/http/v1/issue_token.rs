@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::confirmation::{ConfirmationBody, ConfirmationShown};
+use super::parent::{ParentBody, ParentShown};
 use crate::domain::{CredentialId, CredentialRef, Event, GivenSubject, Issuer, Malformed, Scope, Tenant, Timestamp};
 use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::exact::Exact;
@@ -19,7 +20,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::wire::{JsonObject, MAX_TTL_SECONDS, Seconds, Shown, TextForm, WireText, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::jose::Binding;
-use crate::service::{IssuedToken, NewToken, Service};
+use crate::service::{IssuedToken, NewToken, Service, TokenParent};
 
 /// The most audiences of a token, and the longest one in bytes.
 const MAX_AUDIENCES: usize = 16;
@@ -40,15 +41,20 @@ struct IssueTokenBody {
     /// permanently, so a pseudonym is best.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     subject: WireText<GivenSubject>,
-    /// After how many seconds it expires, at the latest with its session; the operator's default if left out.
+    /// After how many seconds it expires, at the latest with its parent; the operator's default if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
     ttl: Option<Seconds<MAX_TTL_SECONDS>>,
     /// The session that it belongs to: an active session of the same subject. The token is active only while the
-    /// session is.
+    /// session is. It is a parent, in short.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = "uuid")]
     session_id: Option<WireText<Uuid>>,
+    /// The credential that it comes from, instead of `session_id`: it is active only while that one is, and expires no
+    /// later.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = ParentBody)]
+    parent: Option<JsonObject<ParentBody>>,
     /// The audience: one, or a list of at most 16, each of 1 to 255 bytes. It stays in the log.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = OneOrMore)]
@@ -179,7 +185,11 @@ struct IssuedTokenShown<'a> {
     /// When it expires. It cannot be extended.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Shown<Timestamp>,
-    /// The session that it belongs to.
+    /// The credential that it came from, by kind and id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ParentShown)]
+    parent: Option<ParentShown>,
+    /// The session that it came from, if its parent is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = "uuid")]
     session_id: Option<String>,
@@ -213,7 +223,17 @@ impl IssueTokenBody {
             subject: service.named(&tenant, &self.subject.0),
             tenant,
             ttl: self.ttl.map(|Seconds(ttl)| ttl),
-            session: self.session_id.map(|WireText(id)| CredentialId::of_session(id)),
+            parent: match (self.session_id, self.parent) {
+                (None, None) => None,
+                (Some(WireText(id)), None) => Some(TokenParent::OwnSession(CredentialId::of_session(id))),
+                (None, Some(JsonObject(parent))) => Some(TokenParent::Any(parent.asked()?)),
+                (Some(_), Some(_)) => {
+                    return Err(Problem::with_detail(
+                        Code::InvalidBody,
+                        "`session_id` and `parent`: a token comes from one credential",
+                    ));
+                }
+            },
             audience: self.audience.map(|Audience(list)| list).unwrap_or_default(),
             scope: self.scope.map(|WireText(TokenScope(scope))| scope),
             confirmation: self.cnf.map(|JsonObject(cnf)| cnf.asked()).transpose()?,
@@ -235,7 +255,8 @@ fn show(issued: &IssuedToken) -> Option<Response> {
         subject: token.subject.as_str(),
         issued_at: Shown(recorded.recorded_at),
         expires_at: Shown(issued.expires_at),
-        session_id: token.session.map(|id| id.uuid().to_string()),
+        parent: token.parent.map(|parent| ParentShown::named(parent.key)),
+        session_id: token.parent.and_then(|parent| parent.session()).map(|id| id.uuid().to_string()),
         cnf: token.confirmation.map(|confirmation| Binding::from(confirmation).cnf),
         position: issued.filed.position.0,
     };

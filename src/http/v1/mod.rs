@@ -22,6 +22,7 @@ mod list_applications;
 mod list_keys;
 mod nodes;
 mod noop;
+mod parent;
 mod prove;
 mod register_application;
 mod remove_application;
@@ -31,6 +32,7 @@ mod sealed;
 mod session;
 mod status;
 mod subject;
+mod target;
 mod withdraw_key;
 
 pub use as_of::{as_of, presented_as_of};

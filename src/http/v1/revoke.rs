@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::target;
 use crate::domain::{
-    ApplicationId, Cohort, CohortRevoked, CredentialId, CredentialRevoked, GivenSubject, Issuer, KeyId, Kind, Kinds,
-    Origin, Reason, Revokes, RevokesSubject, Scope, Secret, Subject, Tenant, Timestamp, TokenId,
+    ApplicationId, Cohort, CohortRevoked, CredentialRevoked, GivenSubject, Issuer, KeyId, Kind, Kinds, Origin, Reason,
+    Revokes, RevokesSubject, Scope, Subject, Tenant, Timestamp,
 };
 use crate::feed::CohortShown;
 use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, WireText, present};
 use crate::http::{SharedApp, answer, caller};
-use crate::keys::SecretPrefix;
 use crate::service::{
     Filed, MAX_NOTE_BYTES, NewCohortRevocation, NewSubjectRevocation, RevocationOutcome, Service, Target, Why,
 };
@@ -209,8 +209,8 @@ impl RevokeBody {
     fn end(self, service: &Service) -> Result<RevokeCommand, Problem> {
         let (credential, id, subject) = (self.credential.as_deref(), self.id.as_deref(), self.subject.as_ref());
         let target = match (credential, (&self.kind, id), subject) {
-            (Some(secret), (None, None), None) => presented(secret),
-            (None, (Some(WireText(kind)), Some(id)), None) => named(*kind, id)?,
+            (Some(secret), (None, None), None) => target::presented(secret),
+            (None, (Some(WireText(kind)), Some(id)), None) => target::named(*kind, id)?,
             (None, (None, None), Some(_)) if self.cohort().is_none() => return self.subject_revocation(service),
             (None, (None, None), None) => return self.cohort_revocation(),
             _ => return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS)),
@@ -311,31 +311,6 @@ fn why(reason: Option<WireText<Reason>>, note: Option<String>) -> Result<Why, Pr
         return Err(Problem::with_detail(Code::InvalidBody, "`note`: must be 1 to 1,024 bytes"));
     }
     Ok(Why { reason: reason.map(|WireText(reason)| reason), note: note.map(Into::into) })
-}
-
-/// What a secret that this node does not know is taken for: the ledger's own secrets show their kind.
-fn presented(secret: &str) -> Target {
-    let kind = if secret.starts_with(SecretPrefix::Session.as_str()) {
-        Kind::Session
-    } else if secret.starts_with(SecretPrefix::OpaqueToken.as_str()) {
-        Kind::Token
-    } else {
-        Kind::Ticket
-    };
-    Target::Credential(kind, Secret::new(secret))
-}
-
-fn named(kind: Kind, id: &str) -> Result<Target, Problem> {
-    // A token is an opaque one, named by the first half of its digest, or a JWT of this ledger, named by its `jti`.
-    if kind == Kind::Token
-        && let Ok(jti) = Uuid::try_parse(id)
-        && id.contains('-')
-    {
-        return TokenId::new(&jti.to_string()).map(Target::Jti).map_err(|_| Code::InvalidBody.into());
-    }
-    let id = CredentialId::parse(kind, id)
-        .map_err(|must_be| Problem::with_detail(Code::InvalidBody, format!("`id`: must be {must_be}")))?;
-    Ok(Target::Id(kind, id))
 }
 
 fn show(status: StatusCode, records: &[Arc<Filed>]) -> Response {

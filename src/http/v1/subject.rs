@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::confirmation::ConfirmationShown;
+use super::parent::ParentShown;
 use crate::domain::{CredentialId, CredentialKey, GivenSubject, Kind, Scope, SubjectState, Tenant, Timestamp};
 use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
@@ -98,7 +99,11 @@ struct CredentialShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     last_used_at: Option<Shown<Timestamp>>,
-    /// Of a token: the session that it belongs to.
+    /// The credential that it came from. It is active only while that one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ParentShown)]
+    parent: Option<Box<ParentShown>>,
+    /// The session that it came from, if its parent is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     session_id: Option<String>,
@@ -153,7 +158,8 @@ fn shown(found: &Introspection) -> CredentialShown {
         expires_at: found.expires_at.map(Shown),
         not_after: found.not_after.map(Shown),
         last_used_at: found.last_used_at.map(Shown),
-        session_id: found.session.map(|id| id.uuid().to_string()),
+        parent: ParentShown::of(found),
+        session_id: found.session().map(|id| id.uuid().to_string()),
         application: found.application.map(|id| id.to_string()),
         cnf: found.binding.as_ref().map(|binding| binding.cnf.clone()),
     }

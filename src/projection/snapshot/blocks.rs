@@ -10,7 +10,7 @@ use crate::domain::Timestamp;
 const MAGIC: &[u8; 8] = b"aledsnap";
 /// The snapshot's format. It has no history: another number means folding again. 5 carries the seed that spreads
 /// credentials over shards, and the instant of the last sweep.
-pub(super) const FORMAT: u32 = 7;
+pub(super) const FORMAT: u32 = 8;
 /// Entities in a block, at most.
 pub(super) const BLOCK_ITEMS: usize = 4_096;
 /// The largest block that is read: a damaged length must not claim all memory.

@@ -9,8 +9,8 @@ use crate::domain::{
     AgeRevocation, Answered, ApplicationId, Cohort, CohortState, Confirmation, Credential, CredentialId, CredentialKey,
     CredentialRef, Digest, Erasure, Event, Generation, Idempotency, Issue, IssuedAs, IssuedJwt, Issuer, KeyId,
     KeyPublished, Kind, KindRevocation, KindState, Lifetime, Malformed, Member, NodeKey, NodeRemoved, NodeUpgraded,
-    Origin, Patch, RecordId, Recorded, Revocation, RevocationTarget, Revocations, Sequence, SigningKeyState, Subject,
-    SubjectState, Tenant, Thumbprint, Timestamp, TokenId, Ttl, UnknownRevoker, Withdrawal,
+    Origin, Parent, Patch, RecordId, Recorded, Revocation, RevocationTarget, Revocations, Sequence, SigningKeyState,
+    Subject, SubjectState, Tenant, Thumbprint, Timestamp, TokenId, Ttl, UnknownRevoker, Withdrawal,
 };
 use crate::event_log::{decode, encode};
 
@@ -91,7 +91,11 @@ pub(super) struct SlidingIssueItem {
     ttl: u64,
     not_after: u64,
     generation: Vec<PlaceItem>,
+    parent: Option<ParentItem>,
 }
+
+/// Kind, id, and whether it has the same subject.
+pub(super) type ParentItem = (u8, [u8; 16], bool);
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct FixedIssueItem {
@@ -105,7 +109,7 @@ pub(super) struct FixedIssueItem {
     expires_at: u64,
     not_after: u64,
     generation: Vec<PlaceItem>,
-    session: Option<[u8; 16]>,
+    parent: Option<ParentItem>,
     confirmation: Option<ConfirmationItem>,
     slot: Option<u64>,
 }
@@ -218,6 +222,7 @@ fn sliding_issue_item(issue: &Issue) -> Option<SlidingIssueItem> {
         ttl: ttl.as_seconds(),
         not_after: issue.not_after.as_millis(),
         generation: generation_item(&issue.generation),
+        parent: issue.parent.map(parent_item),
     })
 }
 
@@ -239,7 +244,7 @@ fn fixed_issue_item(issue: &Issue) -> Option<FixedIssueItem> {
         expires_at: expires_at.as_millis(),
         not_after: issue.not_after.as_millis(),
         generation: generation_item(&issue.generation),
-        session: issue.session.map(|id| *id.as_bytes()),
+        parent: issue.parent.map(parent_item),
         confirmation: issue.confirmation.as_deref().map(confirmation_item),
         slot: issue.slot,
     })
@@ -252,7 +257,16 @@ fn confirmation_item(confirmation: &Confirmation) -> ConfirmationItem {
     }
 }
 
-fn generation_item(generation: &Generation) -> Vec<PlaceItem> {
+pub(super) fn parent_item(Parent { key, same_subject }: Parent) -> ParentItem {
+    (key.kind.index() as u8, *key.id.as_bytes(), same_subject)
+}
+
+pub(super) fn parent((kind, id, same_subject): ParentItem) -> Result<Parent, Malformed> {
+    let kind = Kind::ALL.get(usize::from(kind)).copied().ok_or(FORM)?;
+    Ok(Parent { key: CredentialKey { kind, id: CredentialId::from_bytes(id) }, same_subject })
+}
+
+pub(super) fn generation_item(generation: &Generation) -> Vec<PlaceItem> {
     generation.iter().map(|(origin, sequence)| (*origin.as_bytes(), sequence.0)).collect()
 }
 
@@ -429,7 +443,7 @@ fn patch(item: SnapshotItem) -> Result<Patch, Malformed> {
         SnapshotItem::EarlyUse { place, used_at } => Patch::TicketUsed(self::place(place)?, instant(used_at)?),
         SnapshotItem::Subject { tenant, subject, kinds, erasure } => {
             let erasure = erasure.map(self::erasure).transpose()?.map(Box::new);
-            let state = SubjectState { kinds: kind_states(kinds)?, erasure };
+            let state = SubjectState::new(kind_states(kinds)?, erasure);
             Patch::Subject(Tenant::new(&tenant)?, Subject::new(&subject)?, state)
         }
         SnapshotItem::Answered { key, body, first, records, recorded_at } => {
@@ -464,7 +478,7 @@ fn sliding_issue(item: SlidingIssueItem) -> Result<Issue, Malformed> {
         lifetime: Lifetime::Sliding(Ttl::from_seconds(item.ttl).ok_or(FORM)?),
         not_after: instant(item.not_after)?,
         generation: generation(item.generation)?,
-        session: None,
+        parent: item.parent.map(parent).transpose()?,
         confirmation: None,
         slot: None,
     })
@@ -489,7 +503,7 @@ fn fixed_issue(item: FixedIssueItem) -> Result<Issue, Malformed> {
         lifetime: Lifetime::Fixed(instant(item.expires_at)?),
         not_after: instant(item.not_after)?,
         generation: generation(item.generation)?,
-        session: item.session.map(CredentialId::from_bytes),
+        parent: item.parent.map(parent).transpose()?,
         confirmation: item.confirmation.map(confirmation).map(Box::new),
         slot: item.slot,
     })

@@ -10,13 +10,13 @@ use super::super::Projection;
 use super::super::forms::{IssuedRow, PackedRow as _, RowKind, SessionRow, TicketRow, TokenRow};
 use super::super::names::Spelled;
 use super::super::numbers::Number;
-use super::super::packed::{InternedValues, Packed, ROW_NUMBERS, Recorder};
+use super::super::packed::{Inherited, InternedValues, Packed, ROW_NUMBERS, Recorder};
 use super::SnapshotError;
 use super::blocks::BLOCK_ITEMS;
-use super::items::{FORM, PlaceItem, generation, origin};
+use super::items::{FORM, ParentItem, PlaceItem, generation_item, origin, parent_item};
 use crate::domain::{
-    ApplicationId, CredentialId, CredentialKey, Generation, HashMap, Issuer, KeyId, Malformed, Origin, Patch, RecordId,
-    Sequence, Tenant, Timestamp,
+    ApplicationId, CredentialId, CredentialKey, HashMap, Issuer, KeyId, Malformed, Origin, Patch, RecordId, Sequence,
+    Tenant, Timestamp,
 };
 
 /// The values that a block's rows share.
@@ -27,7 +27,7 @@ pub(super) struct RefersTo {
     recorders: Vec<([u8; Origin::LEN], Option<[u8; 16]>)>,
     tenants: Vec<String>,
     signers: Vec<(String, Option<String>)>,
-    generations: Vec<Vec<PlaceItem>>,
+    inherited: Vec<(Vec<PlaceItem>, Option<ParentItem>)>,
 }
 
 /// Rows that are being written.
@@ -37,7 +37,7 @@ pub(super) struct RowWriter<'a> {
     pub(super) bytes: Vec<u8>,
     tenants: HashMap<Number, u32>,
     signers: HashMap<Number, u32>,
-    generations: HashMap<Number, u32>,
+    inherited: HashMap<Number, u32>,
     recorders: HashMap<Recorder, u32>,
 }
 
@@ -62,7 +62,7 @@ impl<'a> RowWriter<'a> {
             bytes: Vec::new(),
             tenants: HashMap::default(),
             signers: HashMap::default(),
-            generations: HashMap::default(),
+            inherited: HashMap::default(),
             recorders: HashMap::default(),
         }
     }
@@ -81,11 +81,11 @@ impl<'a> RowWriter<'a> {
         let which_recorder = which(&mut self.recorders, recorder, &mut self.refers_to.recorders, text);
         self.number(which_recorder);
         self.bytes.extend_from_slice(&place.sequence.0.to_le_bytes());
-        let generations = &mut self.refers_to.generations;
-        let which_generation = row.generation.map_or(0, |number| {
-            which(&mut self.generations, number, generations, || entries(&shared.generation(Some(number))))
+        let all = &mut self.refers_to.inherited;
+        let which_inherited = row.inherited.map_or(0, |number| {
+            which(&mut self.inherited, number, all, || inherited_item(&shared.inherited(Some(number))))
         });
-        self.number(which_generation);
+        self.number(which_inherited);
         shared.subjects.with_spelled(row.subject, |tenant, name| {
             let text = || shared.subjects.tenant_with(tenant).map_or_else(String::new, |tenant| tenant.to_string());
             let which_tenant = which(&mut self.tenants, tenant, &mut self.refers_to.tenants, text);
@@ -107,8 +107,15 @@ impl<'a> RowWriter<'a> {
     }
 }
 
-fn entries(generation: &Generation) -> Vec<PlaceItem> {
-    generation.iter().map(|(origin, sequence)| (*origin.as_bytes(), sequence.0)).collect()
+fn inherited_item(inherited: &Inherited) -> (Vec<PlaceItem>, Option<ParentItem>) {
+    (generation_item(&inherited.generation), inherited.parent.map(parent_item))
+}
+
+fn inherited((generation, parent): (Vec<PlaceItem>, Option<ParentItem>)) -> Result<Inherited, Malformed> {
+    Ok(Inherited {
+        generation: super::items::generation(generation)?,
+        parent: parent.map(super::items::parent).transpose()?,
+    })
 }
 
 /// A kind's rows.
@@ -141,18 +148,13 @@ impl RowForm for TokenRow {
     fn write(&self, out: &mut RowWriter) {
         let signer = out.signer(self.0.form);
         out.number(signer);
-        let session = self.session(out.shared).map_or([0; 16], |session| *session.as_bytes());
-        out.bytes.push(u8::from(self.0.bound != 0));
-        out.bytes.extend_from_slice(&session);
         out.packed(&self.0);
     }
 
     fn read(input: &mut RowReader) -> Result<Self, Malformed> {
         let signer = input.number()? as usize;
-        let (bound, session) = (input.bytes::<1>()? == [1], CredentialId::from_bytes(input.bytes()?));
         let mut row: Packed<32> = input.packed()?;
         row.form = if signer == 0 { 0 } else { input.signers.get(signer - 1).ok_or(FORM)?.get() };
-        row.bound = if bound { input.shared.sessions.hold(&session).get() } else { 0 };
         Ok(Self(row))
     }
 }
@@ -164,7 +166,7 @@ pub(super) struct RowReader<'a> {
     recorders: Vec<Recorder>,
     tenants: Vec<Number>,
     signers: Vec<Number>,
-    generations: Vec<Generation>,
+    inherited: Vec<Inherited>,
 }
 
 impl<'a> RowReader<'a> {
@@ -182,7 +184,7 @@ impl<'a> RowReader<'a> {
             rest,
             recorders: refers_to.recorders.iter().map(recorder).collect::<Result<_, _>>()?,
             signers: refers_to.signers.iter().map(signer).collect::<Result<_, _>>()?,
-            generations: refers_to.generations.iter().cloned().map(generation).collect::<Result<_, _>>()?,
+            inherited: refers_to.inherited.iter().cloned().map(inherited).collect::<Result<_, _>>()?,
             // Last, because they are held until the rows are read.
             tenants: tenants.iter().map(|tenant| shared.subjects.hold_tenant(tenant)).collect(),
         })
@@ -204,20 +206,20 @@ impl<'a> RowReader<'a> {
         let (origin, application) = *self.recorders.get(recorder.wrapping_sub(1)).ok_or(FORM)?;
         let place = RecordId { origin, sequence: Sequence(u64::from_le_bytes(self.bytes()?)) };
         let place = self.shared.place(place, application).ok_or(FORM)?;
-        let generation = self.number()? as usize;
+        let which_inherited = self.number()? as usize;
         let tenant = self.number()? as usize;
         let tenant = *self.tenants.get(tenant.wrapping_sub(1)).ok_or(FORM)?;
         let [mark] = self.bytes::<1>()?;
         let (name_bytes, rest) = self.rest.split_at_checked(Spelled::length(mark)).ok_or(FORM)?;
         self.rest = rest;
         let spelled = Spelled::read(mark, name_bytes).ok_or(FORM)?;
-        let generation = match generation {
+        let inherited = match which_inherited {
             0 => None,
-            which => self.shared.hold_generation(self.generations.get(which - 1).ok_or(FORM)?),
+            which => self.shared.hold_inherited(self.inherited.get(which - 1).ok_or(FORM)?),
         };
         // If there is no room for subjects, the state is folded.
         let subject = self.shared.subjects.enter_spelled(tenant, &spelled).ok_or(FORM)?;
-        Ok(Packed::read(name, &numbers, place, subject, generation))
+        Ok(Packed::read(name, &numbers, place, subject, inherited))
     }
 }
 
@@ -250,7 +252,7 @@ pub(super) fn take<F: RowForm>(
             Ok(handle) => note(CredentialKey { kind: F::KIND, id }, handle, &issued),
             Err(row) => {
                 let value = row.unpack(&projection.shared).ok_or(FORM)?;
-                row.release(&projection.shared);
+                row.row().release(&projection.shared);
                 projection.restore(Patch::Credential(CredentialKey { kind: F::KIND, id }, value));
             }
         }

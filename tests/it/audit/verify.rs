@@ -142,11 +142,11 @@ fn a_record_of_a_later_version_is_said_to_be_that() {
     let node = some_node();
     let mut lines = lines_of(&node);
     for line in &mut lines[3..5] {
-        line.1 = line.1.replace("\"type\":\"ticket.issued\",\"version\":1", "\"type\":\"ticket.issued\",\"version\":2");
+        line.1 = line.1.replace("\"type\":\"ticket.issued\",\"version\":1", "\"type\":\"ticket.issued\",\"version\":9");
     }
     let error = refused(&LogFile::of_lines(&lines));
     assert_eq!(error.position(), Some(4));
-    insta::assert_snapshot!(error, @"position 4: an event of type ticket.issued, version 2, which this version of authledger can't read; the chain holds over all 9 records, and 2 can't be read: run the version of authledger that wrote them");
+    insta::assert_snapshot!(error, @"position 4: an event of type ticket.issued, version 9, which this version of authledger can't read; the chain holds over all 9 records, and 2 can't be read: run the version of authledger that wrote them");
 }
 
 #[test]

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use authledger::clock::{Course, EarlierTime, Reading};
 use authledger::domain::{
-    Command, CredentialKey, CredentialRef, Decision, Event, Generation, Issuer, Kind, Policy, PresentedToken, RecordId,
-    Revoke, RevokeTokens, State, Timestamp, TokenForm, TokenId, judge, judge_presented,
+    Command, CredentialKey, CredentialRef, Decision, Event, Generation, Issuer, Kind, ParentChoice, Policy,
+    PresentedToken, RecordId, Revoke, RevokeTokens, State, Timestamp, TokenForm, TokenId, judge, judge_presented,
 };
 use proptest::prelude::*;
 
 use crate::support::node::{
-    ModelNode, at, digest, issue_in, issuer, jti, jwt, new_session, new_token, presented_token, publish,
+    ModelNode, at, digest, issue_in, issuer, jti, jwt, new_session, new_token, own_session, presented_token, publish,
     revoke_subject, seconds, session_id, subject, tenant, ticket_key, token_digest, token_key,
 };
 
@@ -193,7 +193,7 @@ impl World {
                 let form = if kind == 2 { TokenForm::Opaque(token_digest(n)) } else { TokenForm::Jwt(jti(n)) };
                 let mut token = new_token("default", form, name, None);
                 token.ttl = Some(seconds(ttl));
-                token.session = if kind == 4 { session } else { None };
+                token.parent = if kind == 4 { session.map(ParentChoice::OwnSession) } else { None };
                 let named = if kind == 2 { CredentialRef::Digest(token_digest(n)) } else { jwt(n) };
                 (Command::IssueToken(token.into()), Held::Lasting(token_key(&named)), named)
             }
@@ -207,7 +207,7 @@ impl World {
                 issued_at_seconds: Some(self.node.now.as_seconds()),
                 expires_at: Some(issued.expires_at),
                 generation: Some(issued.generation.clone()),
-                session: issued.session,
+                ancestors: issued.parent.map(|parent| own_session(parent.key.id, subject(name))).into_iter().collect(),
                 leeway_seconds: 0,
                 ..presented_token(named.clone(), subject(name))
             })),

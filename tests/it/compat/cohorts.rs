@@ -50,16 +50,16 @@ const CASES: [Case; 7] = [
 ];
 
 /// A server with two applications, each by its id and its calls.
-struct Place {
-    world: World,
-    one: (String, Api),
-    other: (String, Api),
+pub(super) struct Place {
+    pub(super) world: World,
+    pub(super) one: (String, Api),
+    pub(super) other: (String, Api),
     kid: String,
     issuer: String,
 }
 
 impl Place {
-    async fn start(directory: &std::path::Path) -> Self {
+    pub(super) async fn start(directory: &std::path::Path) -> Self {
         let world = World::start(directory);
         let scopes = ["issue", "revoke", "introspect", "follow"];
         let (one, other) =
@@ -70,14 +70,20 @@ impl Place {
     }
 }
 
-/// Judges by the snapshot alone, with the follower that others start from.
-async fn followed(world: &World, person: &Person, application: &str) -> Seen {
+/// All that a follower knows.
+pub(super) async fn revocations(world: &World) -> Revocations {
     let snapshot = world.node.api.get("/v1/revocations/snapshot").await.expect(200);
     let lines = snapshot.as_str().expect("lines").lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let mut held = Revocations::default();
     for item in lines.filter(|line| line["type"].is_string()) {
         held.apply(serde_json::from_value(item).expect("an item"));
     }
+    held
+}
+
+/// Judges by the snapshot alone, with the follower that others start from.
+async fn followed(world: &World, person: &Person, application: &str) -> Seen {
+    let held = revocations(world).await;
     ALL.into_iter().map(|sort| (sort, held.refuses(&described(person, sort, application)).is_none())).collect()
 }
 
@@ -106,7 +112,7 @@ fn described(person: &Person, sort: Sort, application: &str) -> Credential {
     serde_json::from_value(described).expect("a credential")
 }
 
-fn header_of(token: &str) -> Value {
+pub(super) fn header_of(token: &str) -> Value {
     use base64::Engine as _;
     let header = token.split('.').next().expect("a header");
     let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header).expect("base64url");
@@ -189,11 +195,7 @@ async fn an_opaque_token_goes_with_the_application_that_issued_its_session() {
         "kind": "token", "tenant": "default", "subject": "ada", "digest": Digest::of(secret.as_bytes()).to_string(),
         "client_id": shown["application"], "sid": shown["session_id"], "sid_client_id": shown["session_application"],
     });
-    let snapshot = api.get("/v1/revocations/snapshot").await.expect(200);
-    let mut held = Revocations::default();
-    for line in snapshot.as_str().expect("lines").lines().filter(|line| line.contains("\"type\"")) {
-        held.apply(serde_json::from_str(line).expect("an item"));
-    }
+    let held = revocations(&world).await;
     let credential: Credential = serde_json::from_value(described).expect("a credential");
     assert_eq!(held.refuses(&credential), Some("generation"));
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use authledger::domain::{Aal, CredentialId, Secret, Subject, Tenant, Ttl};
 use authledger::keys::Algorithm;
-use authledger::service::{Authentication, Call, CallerIdentity, NewSession, NewTicket, NewToken, Personal, Service};
+use authledger::service::{
+    Authentication, Call, CallerIdentity, NewSession, NewTicket, NewToken, Personal, Service, TokenParent,
+};
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
@@ -48,7 +50,7 @@ impl Issuer {
             tenant,
             subject,
             ttl,
-            session,
+            parent: session.map(TokenParent::OwnSession),
             audience: Vec::new(),
             scope: None,
             confirmation: None,
@@ -63,14 +65,15 @@ impl Issuer {
         let tenant = self.tenant.clone();
         let subject = self.subject.clone();
         let personal = Personal::default();
-        let new = NewSession { tenant, subject, ttl: None, aal: Aal::default(), methods: Vec::new(), personal };
+        let new =
+            NewSession { tenant, subject, ttl: None, aal: Aal::default(), methods: Vec::new(), personal, parent: None };
         let issued = self.service.issue_session(&self.call(), new).await.unwrap();
         (issued.session.id, issued.secret)
     }
 
     async fn ticket(&self) -> Secret {
         let (tenant, subject) = (self.tenant.clone(), self.subject.clone());
-        let new = NewTicket { tenant, subject, ttl: Ttl::from_seconds(60) };
+        let new = NewTicket { tenant, subject, ttl: Ttl::from_seconds(60), parent: None };
         self.service.issue_ticket(&self.call(), new).await.unwrap().secret
     }
 

@@ -271,7 +271,7 @@ impl World {
         format!("{}{path}", self.node.api.url())
     }
 
-    fn anybody(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn anybody(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, self.url(path))
     }
 

@@ -5,5 +5,6 @@ mod crafter;
 mod cribl;
 mod cross_surface;
 mod kratos;
+mod lineage;
 mod ory;
 mod slashid;

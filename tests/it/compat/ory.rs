@@ -46,6 +46,7 @@ fn new_session(tenant: &Tenant, subject: &str) -> NewSession {
         aal: Aal::Aal1,
         methods: Vec::new(),
         personal: Personal::default(),
+        parent: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod erasures;
 mod idempotency;
 mod imports;
 mod keys;
+mod lineage;
 mod many;
 mod membership;
 mod own;

@@ -1,13 +1,13 @@
 use authledger::domain::{
     Caller, Command, CredentialRef, Decision, Digest, Event, Generation, Inactive, Issuer, Kind, MAX_JWT_GENERATION,
-    Origin, PresentedToken, Rejection, RevokeTokens, Scope, Sealed, Sequence, Tenant, TokenForm, TokenId, TokenIssued,
-    judge_presented,
+    Origin, Parent, PresentedToken, Rejection, RevokeTokens, Scope, Sealed, Sequence, Tenant, TokenForm, TokenId,
+    TokenIssued, judge_presented,
 };
 
 use crate::support::node::{
     ModelNode, application_id, at, grants, issue_jwt, issue_opaque, issue_session, issuer, jti, jwt, new_session,
-    new_token, origin, publish, register, revoke_kinds, revoke_named, revoke_subject, seconds, session_digest,
-    session_id, subject, tenant, token_digest,
+    new_token, origin, own_session, publish, register, revoke_kinds, revoke_named, revoke_subject, seconds,
+    session_digest, session_id, subject, tenant, token_digest,
 };
 
 const HOUR: u64 = 3_600_000;
@@ -37,10 +37,8 @@ fn ours(n: u64, generation: &[(Origin, u64)]) -> PresentedToken {
         issued_at_seconds: Some(at(0).as_seconds()),
         expires_at: Some(at(HOUR)),
         generation: Some(generation),
-        session: None,
+        ancestors: Vec::new(),
         application: None,
-        session_application: None,
-        session_issued_at: None,
         key: None,
         leeway_seconds: 0,
         good_until: None,
@@ -112,7 +110,8 @@ fn a_token_lasts_no_longer_than_its_session_or_the_longest_life() {
     node.ask(Command::IssueSession(session.into())).unwrap();
     node.now = at(500);
     node.ask(issue_opaque(1, "alice", Some(1))).unwrap();
-    assert_eq!((last_issued(&node).expires_at, last_issued(&node).session), (at(90_000), Some(session_id(1))));
+    let own_session = Some(Parent::own_session(session_id(1)));
+    assert_eq!((last_issued(&node).expires_at, last_issued(&node).parent), (at(90_000), own_session));
     let long = new_token("default", TokenForm::Opaque(token_digest(2)), "alice", None);
     let long = authledger::domain::IssueToken { ttl: Some(seconds(2 * 86_400)), ..long };
     node.ask(Command::IssueToken(long.into())).unwrap();
@@ -313,7 +312,7 @@ fn a_jwt_of_ours_that_has_not_arrived_is_judged_by_its_own_generation() {
 #[test]
 fn a_jwt_of_ours_that_has_not_arrived_is_revoked_with_the_session_that_it_names() {
     let (mut one, mut other) = ModelNode::pair();
-    let token = PresentedToken { session: Some(session_id(1)), ..ours(1, &[]) };
+    let token = PresentedToken { ancestors: vec![own_session(session_id(1), subject("alice"))], ..ours(1, &[]) };
     one.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
     assert!(judged(&one, &token).is_err(), "with all sessions");
     assert_eq!(judged(&one, &ours(1, &[])), Ok(()), "without a session");
@@ -348,7 +347,8 @@ fn a_foreign_jwt_is_judged_by_when_it_was_issued() {
     let other_tenant = PresentedToken { tenant: tenant("acme"), ..foreign("f", None, 0) };
     assert_eq!(judged(&node, &other_tenant), Ok(()));
     node.ask(revoke_kinds("bob", &[Kind::Session])).unwrap();
-    let bobs = PresentedToken { subject: subject("bob"), session: Some(session_id(1)), ..foreign("f", None, 0) };
+    let ancestors = vec![own_session(session_id(1), subject("bob"))];
+    let bobs = PresentedToken { subject: subject("bob"), ancestors, ..foreign("f", None, 0) };
     assert_eq!(judged(&node, &bobs), Ok(()), "only sessions were revoked, and its session is none of ours");
 }
 

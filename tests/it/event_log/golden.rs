@@ -119,6 +119,7 @@ fn values() -> Vec<(&'static str, Vec<Recorded>)> {
             }],
         ),
         ("ticket.issued", issued()),
+        ("ticket.issued.v2", lasting::tickets_of_parents()),
         ("tickets.renewed", vec![renewed()]),
         ("ticket.revoked", revoked()),
         ("subject.revoked", subject_revoked()),
@@ -126,6 +127,7 @@ fn values() -> Vec<(&'static str, Vec<Recorded>)> {
         ("subject.revoked.v2", subject_revoked_by_age()),
         ("subject.erased", subject_erased()),
         ("session.issued", lasting::sessions()),
+        ("session.issued.v2", lasting::sessions_of_parents()),
         ("session.extended", lasting::extended()),
         ("token.issued", lasting::tokens()),
         ("token.issued.v2", lasting::bound_tokens()),
@@ -235,6 +237,7 @@ fn issued() -> Vec<Recorded> {
         expires_at: at(T + 4 + 900_000),
         not_after: at(T + 4 + DAY),
         generation: Default::default(),
+        parent: None,
     };
     let full = TicketIssued {
         digest: secret("secret two"),
@@ -244,6 +247,7 @@ fn issued() -> Vec<Recorded> {
         expires_at: at(T + 9),
         not_after: at(MAX_INTEGER),
         generation: [(a(), Sequence(MAX_INTEGER)), (b(), Sequence(12))].into_iter().collect(),
+        parent: None,
     };
     vec![
         Recorded {

@@ -1,9 +1,9 @@
 //! The values of the golden records of sessions, tokens and keys.
 
 use authledger::domain::{
-    Aal, Actor, Confirmation, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Issuer, KeyId,
-    KeyPublished, Kind, MAX_INTEGER, Method, MethodName, Reason, Recorded, RequestId, Sealed, Sequence,
-    SessionExtended, SessionIssued, Subject, Tenant, Thumbprint, TokenId, TokenIssued,
+    Aal, Actor, Confirmation, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, Digest, Event, Issuer,
+    KeyId, KeyPublished, Kind, MAX_INTEGER, Method, MethodName, Parent, Reason, Recorded, RequestId, Sealed, Sequence,
+    SessionExtended, SessionIssued, Subject, Tenant, Thumbprint, TicketIssued, TokenId, TokenIssued, Ttl,
 };
 
 use super::golden::{DAY, a, at, b, by_application, by_root, record, secret};
@@ -59,6 +59,7 @@ pub(super) fn sessions() -> Vec<Recorded> {
         expires_at: at(T + 400_000 + DAY),
         not_after: at(T + 400_000 + 30 * DAY),
         generation: Default::default(),
+        parent: None,
         sealed: None,
     };
     let method = |name: &str| MethodName::new(name).unwrap();
@@ -76,6 +77,7 @@ pub(super) fn sessions() -> Vec<Recorded> {
         expires_at: at(T + 500_000),
         not_after: at(MAX_INTEGER),
         generation: [(a(), Sequence(MAX_INTEGER)), (b(), Sequence(12))].into_iter().collect(),
+        parent: None,
         sealed: Some(sealed()),
     };
     let imported = SessionIssued {
@@ -109,7 +111,7 @@ pub(super) fn tokens() -> Vec<Recorded> {
         key: None,
         subject: subject("profile-17"),
         issued_at: None,
-        session: None,
+        parent: None,
         audience: Vec::new(),
         scope: None,
         confirmation: None,
@@ -121,7 +123,7 @@ pub(super) fn tokens() -> Vec<Recorded> {
         name: jwt("6f1f2a6e-3f5b-4c1d-9a57-0d9e6c2b8a12"),
         key: Some(key()),
         subject: subject("zoë@example.com"),
-        session: Some(two()),
+        parent: Some(Parent::own_session(two())),
         audience: vec!["https://api.example".into(), "b".into()],
         scope: Some("read write".into()),
         expires_at: at(T + 500_000),
@@ -143,6 +145,47 @@ pub(super) fn tokens() -> Vec<Recorded> {
     ]
 }
 
+/// A parent of another subject, and one of the same.
+fn parents() -> [Option<Parent>; 2] {
+    let (session, ticket) = (two(), secret("secret two").id());
+    [(Kind::Session, session, false), (Kind::Ticket, ticket, true)]
+        .map(|(kind, id, same_subject)| Some(Parent { key: CredentialKey { kind, id }, same_subject }))
+}
+
+pub(super) fn tickets_of_parents() -> Vec<Recorded> {
+    let issued = |parent| TicketIssued {
+        digest: secret("child"),
+        subject: subject("profile-17"),
+        issued_at: None,
+        ttl: Ttl::from_seconds(900).unwrap(),
+        expires_at: at(T + 400_009 + DAY),
+        not_after: at(T + 400_009 + DAY),
+        generation: [(b(), Sequence(12))].into_iter().collect(),
+        parent,
+    };
+    let [of_session, _] = parents();
+    vec![by_default(record(53, 400_009, Event::TicketIssued(issued(of_session))))]
+}
+
+pub(super) fn sessions_of_parents() -> Vec<Recorded> {
+    let issued = |parent| SessionIssued {
+        id: one(),
+        digest: Some(secret("al_s_child")),
+        subject: subject("profile-17"),
+        issued_at: None,
+        authenticated_at: None,
+        aal: Aal::Aal1,
+        methods: Vec::new(),
+        expires_at: at(T + 400_010 + DAY),
+        not_after: at(T + 400_010 + DAY),
+        generation: Default::default(),
+        parent,
+        sealed: Some(sealed()),
+    };
+    let [_, of_ticket] = parents();
+    vec![by_default(record(54, 400_010, Event::SessionIssued(issued(of_ticket).into())))]
+}
+
 pub(super) fn bound_tokens() -> Vec<Recorded> {
     let thumbprint = |text: &str| text.parse::<Thumbprint>().unwrap();
     let opaque = TokenIssued {
@@ -150,7 +193,7 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
         key: None,
         subject: subject("profile-17"),
         issued_at: None,
-        session: None,
+        parent: None,
         audience: Vec::new(),
         scope: None,
         confirmation: Some(Confirmation::Certificate(thumbprint("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0"))),
@@ -161,7 +204,7 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
     let signed = TokenIssued {
         name: jwt("6f1f2a6e-3f5b-4c1d-9a57-0d9e6c2b8a12"),
         key: Some(key()),
-        session: Some(two()),
+        parent: Some(Parent::own_session(two())),
         scope: Some("read write".into()),
         confirmation: Some(Confirmation::Key(thumbprint("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"))),
         expires_at: at(T + 500_000),
@@ -169,9 +212,14 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
         sealed: Some(sealed()),
         ..opaque.clone()
     };
+    let [of_session, of_ticket] = parents();
+    let exchanged = TokenIssued { parent: of_session, confirmation: None, ..signed.clone() };
+    let bound = TokenIssued { parent: of_ticket, ..opaque.clone() };
     vec![
         by_default(record(51, 400_007, Event::TokenIssued(opaque.into()))),
         by_default(record(52, 400_008, Event::TokenIssued(signed.into()))),
+        by_default(record(55, 400_011, Event::TokenIssued(exchanged.into()))),
+        by_default(record(56, 400_012, Event::TokenIssued(bound.into()))),
     ]
 }
 

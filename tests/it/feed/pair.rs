@@ -59,7 +59,7 @@ impl HubNode {
             CallerIdentity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
         let call = Call { identity, request: None, idempotency: None, consistency: None };
         let subject = Subject::new(subject).unwrap();
-        let new = NewTicket { tenant: Tenant::default(), subject, ttl: None };
+        let new = NewTicket { tenant: Tenant::default(), subject, ttl: None, parent: None };
         let issued = self.running.service.issue_ticket(&call, new).await.unwrap();
         let target = Target::Credential(authledger::domain::Kind::Ticket, issued.secret);
         let revoked = self.running.service.revoke(&call, target, authledger::service::Why::default()).await.unwrap();

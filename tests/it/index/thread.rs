@@ -117,7 +117,7 @@ async fn issue_many(node: &served::ServedNode, tickets: usize) -> Duration {
             tokio::spawn(async move {
                 for number in (issuer..tickets).step_by(64) {
                     let subject = Subject::new(&format!("subject-{number}")).unwrap();
-                    let new = NewTicket { tenant: Tenant::default(), subject, ttl: None };
+                    let new = NewTicket { tenant: Tenant::default(), subject, ttl: None, parent: None };
                     service.issue_ticket(&call, new).await.unwrap();
                 }
             })

@@ -44,7 +44,7 @@ async fn fill(data: &Path, tickets: usize) {
         let several = (issued..tickets.min(issued + AT_ONCE)).map(|number| {
             let subject = Subject::new(&format!("subject-{number}")).unwrap();
             let ttl = authledger::domain::Ttl::from_seconds(86_400);
-            running.service.issue_ticket(&call, NewTicket { tenant: Tenant::default(), subject, ttl })
+            running.service.issue_ticket(&call, NewTicket { tenant: Tenant::default(), subject, ttl, parent: None })
         });
         let several: Vec<_> = several.collect();
         issued += several.len();

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use authledger::domain::{
     Aal, Confirmation, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, CredentialView as _, Digest,
-    Event, Generation, Issuer, Kind, Kinds, MAX_INTEGER, Origin, RecordId, Recorded, Renewals, Sealed, Sequence,
-    SessionExtended, SessionIssued, State, Subject, SubjectRevoked, Tenant, Thumbprint, TicketIssued, Timestamp,
-    TokenId, TokenIssued, Ttl, View as _,
+    Event, Generation, Issuer, Kind, Kinds, MAX_INTEGER, Origin, Parent, RecordId, Recorded, Renewals, Sealed,
+    Sequence, SessionExtended, SessionIssued, State, Subject, SubjectRevoked, Tenant, Thumbprint, TicketIssued,
+    Timestamp, TokenId, TokenIssued, Ttl, View as _,
 };
 use authledger::projection::{Projection, load, save};
 use proptest::prelude::*;
@@ -118,6 +118,13 @@ fn event(step: &Step, now: u64) -> Event {
     let sealed = (odd % 4 == 0).then(|| Sealed { slot: odd >> (odd % 64), sealed: "AA".into() });
     let issued_at = (odd % 5 == 0).then(|| at(now - odd % 100_000));
     let subject = subject(step.subject);
+    // Sessions of the same subject are the parents of most.
+    let key = match odd % 6 {
+        0 => CredentialKey { kind: Kind::Ticket, id: digest(odd % NAMES).id() },
+        1 => CredentialKey { kind: Kind::Token, id: digest(odd % NAMES).id() },
+        _ => CredentialKey { kind: Kind::Session, id: session(odd % NAMES) },
+    };
+    let parent = (odd % 2 == 0).then_some(Parent { key, same_subject: odd % 10 != 0 });
     let ttl = Ttl::from_seconds(life / 1000 % Ttl::MAX.as_seconds() + 1).unwrap();
     match step.what {
         0 | 1 => Event::TicketIssued(TicketIssued {
@@ -128,6 +135,7 @@ fn event(step: &Step, now: u64) -> Event {
             expires_at: at(now + odd % life),
             not_after: at(now + life),
             generation,
+            parent,
         }),
         2 => Event::SessionIssued(Box::new(SessionIssued {
             id: session(credential),
@@ -141,6 +149,7 @@ fn event(step: &Step, now: u64) -> Event {
             expires_at: at(now + odd % life),
             not_after: at(now + life),
             generation,
+            parent,
             sealed,
         })),
         3 | 4 => Event::TokenIssued(Box::new(TokenIssued {
@@ -148,7 +157,7 @@ fn event(step: &Step, now: u64) -> Event {
             key: None,
             subject,
             issued_at,
-            session: (odd % 2 == 0).then(|| session(odd % NAMES)),
+            parent,
             audience: Vec::new(),
             scope: None,
             confirmation: (odd % 5 == 0)

@@ -21,7 +21,7 @@ fn foreign(sequence: u64, digest: Digest) -> Recorded {
         key: None,
         subject: subject("mallory"),
         issued_at: Some(at(0)),
-        session: None,
+        parent: None,
         audience: Vec::new(),
         scope: None,
         confirmation: None,

@@ -24,6 +24,7 @@ fn session(name: &str) -> NewSession {
         aal: Default::default(),
         methods: Vec::new(),
         personal: Personal { identity: identity.as_object().cloned(), device: None },
+        parent: None,
     }
 }
 
@@ -32,7 +33,7 @@ fn token(name: &str, opaque: bool) -> NewToken {
         tenant: Tenant::default(),
         subject: Subject::new(name).unwrap(),
         ttl: None,
-        session: None,
+        parent: None,
         audience: Vec::new(),
         scope: None,
         confirmation: None,

@@ -10,7 +10,7 @@ fn token(opaque: bool) -> NewToken {
         tenant: Tenant::default(),
         subject: Subject::new("a").unwrap(),
         ttl: None,
-        session: None,
+        parent: None,
         audience: Vec::new(),
         scope: None,
         confirmation: None,

@@ -34,5 +34,6 @@ fn ticket(subject: &str, ttl_seconds: u64) -> NewTicket {
         tenant: Tenant::default(),
         subject: Subject::new(subject).unwrap(),
         ttl: Some(Ttl::from_seconds(ttl_seconds).unwrap()),
+        parent: None,
     }
 }

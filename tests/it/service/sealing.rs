@@ -18,6 +18,7 @@ fn session(subject: &str, email: &str) -> NewSession {
         aal: Default::default(),
         methods: Vec::new(),
         personal: Personal { identity: traits.as_object().cloned(), device: Some(Map::new()) },
+        parent: None,
     }
 }
 

@@ -1,12 +1,12 @@
 //! A node without threads or files: commands are decided, recorded and folded at once, on a clock that the test moves.
 
 use authledger::domain::{
-    Aal, ApplicationId, Caller, Command, Context, Credential, CredentialId, CredentialKey, CredentialRef, Decision,
-    Digest, Draft, Event, Grant, Grants, Idempotency, IdempotencyMark, Import, ImportedLife, Inactive, IssueSession,
-    IssueTicket, IssueToken, Issuer, KeyId, KeyPublished, Kind, Kinds, LOG_FORMAT, LedgerId, LedgerOpened, NodeName,
-    Origin, Policy, PresentedToken, Previous, PublishKey, RecordId, Recorded, Region, Registration, Rejection, Request,
-    Revoke, RevokeSubject, Scope, Sequence, State, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, actor_of,
-    decide, judge,
+    Aal, Ancestor, ApplicationId, Caller, Command, Context, Credential, CredentialId, CredentialKey, CredentialRef,
+    Decision, Digest, Draft, Event, Grant, Grants, Idempotency, IdempotencyMark, Import, ImportedLife, Inactive,
+    IssueSession, IssueTicket, IssueToken, Issuer, KeyId, KeyPublished, Kind, Kinds, LOG_FORMAT, LedgerId,
+    LedgerOpened, NodeName, Origin, ParentChoice, Policy, PresentedToken, Previous, PublishKey, RecordId, Recorded,
+    Region, Registration, Rejection, Request, Revoke, RevokeSubject, Scope, Sequence, State, Subject, Tenant,
+    Timestamp, TokenForm, TokenId, Ttl, actor_of, decide, judge,
 };
 use uuid::Uuid;
 
@@ -44,7 +44,13 @@ pub fn issue(n: u64, name: &str) -> Command {
 
 pub fn issue_in(tenant_name: &str, n: u64, name: &str, ttl: Option<u64>) -> Command {
     let ttl = ttl.map(seconds);
-    Command::IssueTicket(IssueTicket { tenant: tenant(tenant_name), subject: subject(name), digest: digest(n), ttl })
+    Command::IssueTicket(IssueTicket {
+        tenant: tenant(tenant_name),
+        subject: subject(name),
+        digest: digest(n),
+        ttl,
+        parent: None,
+    })
 }
 
 pub fn revoke(n: u64) -> Command {
@@ -123,13 +129,17 @@ pub fn presented_token(credential: CredentialRef, subject: Subject) -> Presented
         expires_at: None,
         good_until: None,
         generation: None,
-        session: None,
+        ancestors: Vec::new(),
         application: None,
-        session_application: None,
-        session_issued_at: None,
         key: None,
         leeway_seconds: 5,
     }
+}
+
+/// The session of a token that says no more of it than its id.
+pub fn own_session(id: CredentialId, subject: Subject) -> Ancestor {
+    let name = CredentialRef::Id(id);
+    Ancestor { kind: Kind::Session, name, subject, application: None, signed_with: None, issued_at: None }
 }
 
 pub fn token_key(named: &CredentialRef) -> CredentialKey {
@@ -146,6 +156,7 @@ pub fn new_session(tenant_name: &str, n: u64, name: &str, ttl: Option<u64>) -> I
         aal: Aal::Aal1,
         methods: Vec::new(),
         sealed: None,
+        parent: None,
     }
 }
 
@@ -159,7 +170,7 @@ pub fn new_token(tenant_name: &str, form: TokenForm, name: &str, session: Option
         subject: subject(name),
         form,
         ttl: None,
-        session: session.map(session_id),
+        parent: session.map(|session| ParentChoice::OwnSession(session_id(session))),
         audience: Vec::new(),
         scope: None,
         confirmation: None,

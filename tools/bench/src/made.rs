@@ -180,6 +180,7 @@ impl Maker {
                 expires_at,
                 not_after: expires_at,
                 generation,
+                parent: None,
             }),
             Kind::Session => Event::SessionIssued(Box::new(SessionIssued {
                 id: session(number),
@@ -192,6 +193,7 @@ impl Maker {
                 expires_at,
                 not_after: expires_at,
                 generation,
+                parent: None,
                 sealed: None,
             })),
             Kind::Token => Event::TokenIssued(Box::new(TokenIssued {
@@ -199,7 +201,7 @@ impl Maker {
                 key: None,
                 subject,
                 issued_at: None,
-                session: None,
+                parent: None,
                 audience: Vec::new(),
                 scope: None,
                 confirmation: None,

@@ -114,6 +114,8 @@ pub fn not_issued(rejection: IssueRejection, access_token_id: &str, tenant: &Ten
             CrafterError::DisabledProfile { profile: profile.to_owned(), tenant: tenant.clone() }
         }
         IssueRejection::ClockUnsettled | IssueRejection::MemoryFull => CrafterError::Unavailable,
+        // A ticket of this contract has no parent.
+        IssueRejection::ParentInactive | IssueRejection::LineageTooDeep => CrafterError::internal(&rejection),
     }
 }
 

@@ -132,7 +132,7 @@ async fn issue(app: &SharedApp, asked: &CrafterRequest, profile: &str) -> Result
         None => own_tenant(&asked.call.identity.grants),
     };
     let subject = app.service.named(&tenant, &given);
-    let new = NewTicket { tenant: tenant.clone(), subject: subject.clone(), ttl: None };
+    let new = NewTicket { tenant: tenant.clone(), subject: subject.clone(), ttl: None, parent: None };
     let issued = app.service.issue_ticket(&asked.call, new).await;
     let issued = issued
         .map_err(|error| failed(error, |rejection| not_issued(rejection, &asked.access_token_id, &tenant, profile)))?;

@@ -164,10 +164,16 @@ impl From<IssueTokenRejection> for OryError {
                 Self::Unavailable
             }
             IssueTokenRejection::SessionInactive => Self::NoCredentials,
+            IssueTokenRejection::Issue(IssueRejection::LineageTooDeep) => {
+                Self::Malformed("This session came from too many others to have a token.")
+            }
             IssueTokenRejection::GenerationTooLarge => {
                 Self::Malformed("This session's subject was revoked on more nodes than a JWT can list.")
             }
-            IssueTokenRejection::NoSigningKey | IssueTokenRejection::IssuerDiffers => Self::internal(&rejection),
+            // The parent of such a token is its session.
+            IssueTokenRejection::Issue(IssueRejection::ParentInactive)
+            | IssueTokenRejection::NoSigningKey
+            | IssueTokenRejection::IssuerDiffers => Self::internal(&rejection),
         }
     }
 }

@@ -158,8 +158,9 @@ impl From<IssueTokenRejection> for SlashidError {
             }
             // Another request is making the key.
             IssueTokenRejection::NoSigningKey => Self::Unavailable,
-            // A token of this contract belongs to no session, and is opaque where a JWT has no room.
+            // A token of this contract has no parent, and is opaque where a JWT has no room.
             IssueTokenRejection::SessionInactive
+            | IssueTokenRejection::Issue(IssueRejection::ParentInactive | IssueRejection::LineageTooDeep)
             | IssueTokenRejection::GenerationTooLarge
             | IssueTokenRejection::IssuerDiffers => Self::internal(&rejection),
         }

@@ -60,7 +60,7 @@ pub async fn mint_token(State(app): State<SharedApp>, request: Request) -> Resul
         tenant,
         subject,
         ttl: None,
-        session: None,
+        parent: None,
         audience: Vec::new(),
         scope: None,
         confirmation: None,

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use authledger::cluster::Incarnation;
 use authledger::domain::{
-    ApplicationId, Cohort, CredentialKey, CredentialRef, Digest, Event, Fingerprint, Inactive, Kind, NodeKey, Origin,
-    PresentedToken, RecordId, Recorded, Sequence, Subject, Tenant,
+    Ancestor, ApplicationId, Cohort, CredentialKey, CredentialRef, Digest, Event, Fingerprint, Inactive, Kind, NodeKey,
+    Origin, PresentedToken, RecordId, Recorded, Sequence, Subject, Tenant,
 };
 use authledger::event_log::ChainHash;
 
 use super::disk::Entry;
 use super::node::{Phase, SimNode, Wait};
 use super::world::World;
-use crate::support::node::presented_token;
+use crate::support::node::{own_session, presented_token};
 
 /// How far a node had applied each origin.
 pub type Knew = BTreeMap<Origin, Sequence>;
@@ -68,7 +68,11 @@ impl Truth {
                     issued_at_seconds: Some(entry.recorded.recorded_at.as_seconds()),
                     expires_at: Some(issued.expires_at),
                     generation: Some(issued.generation.clone()),
-                    session: issued.session,
+                    ancestors: issued
+                        .parent
+                        .map(|parent| own_session(parent.key.id, issued.subject.clone()))
+                        .into_iter()
+                        .collect(),
                     ..presented_token(issued.name.clone(), issued.subject.clone())
                 };
                 self.jwts.insert(issued.key(), presented);
@@ -175,11 +179,12 @@ impl World {
                 let hash = node.disk.hash_at(place.origin, place.sequence).unwrap();
                 self.truth.inactive.entry(key).or_default().insert((place, hash));
             }
-            // The revocation of a token's session revokes the token where the session is known.
+            // The revocation of a token's parent revokes the token where the parent is known.
             let issue = credential.and_then(|credential| credential.issue.as_ref());
-            let session = issue.map_or_else(|| jwt.and_then(|jwt| jwt.session), |issue| issue.session);
+            let claimed = || jwt.and_then(|jwt| jwt.ancestors.first()).map(Ancestor::key);
+            let parent = issue.map_or_else(claimed, |issue| issue.parent.map(|parent| parent.key));
             if judged.is_ok()
-                && session.is_none_or(|id| node.disk.has_issued(id))
+                && parent.is_none_or(|parent| node.disk.has_issued(parent.id))
                 && let Some(places) = self.truth.inactive.get(&key)
                 && let Some((place, _)) = places.iter().find(|(place, hash)| {
                     node.disk.hash_at(place.origin, place.sequence) == Some(*hash)

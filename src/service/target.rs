@@ -1,0 +1,19 @@
+//! One credential that a call is about.
+
+use crate::domain::{CredentialId, Kind, Secret, TokenId};
+
+/// One credential, as its caller names it.
+#[derive(Clone)]
+pub enum Target {
+    /// By its secret, and the kind that it is taken for if this node does not know it.
+    Credential(Kind, Secret),
+    /// By its public id.
+    Id(Kind, CredentialId),
+    /// By its `jti`: a JWT of this ledger.
+    Jti(TokenId),
+}
+
+/// Whether a text could be a JWT: three parts with dots between them, the first of which starts like a JSON object.
+pub fn looks_like_jwt(text: &str) -> bool {
+    text.starts_with("ey") && text.bytes().filter(|byte| *byte == b'.').count() == 2
+}
