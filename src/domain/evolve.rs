@@ -206,7 +206,7 @@ fn ticket_issued(recorded: &Recorded, issued: &TicketIssued) -> Credential {
         lifetime: Lifetime::Sliding(issued.ttl),
         not_after: issued.not_after,
         generation: issued.generation.clone(),
-        parent: issued.parent,
+        parent: issued.parent.map(Box::new),
         confirmation: None,
         slot: None,
     };
@@ -225,7 +225,7 @@ fn session_issued(recorded: &Recorded, issued: &SessionIssued) -> Credential {
         lifetime: Lifetime::Fixed(issued.expires_at),
         not_after: issued.not_after,
         generation: issued.generation.clone(),
-        parent: issued.parent,
+        parent: issued.parent.map(Box::new),
         confirmation: None,
         slot: issued.sealed.as_ref().map(|sealed| sealed.slot),
     };
@@ -247,7 +247,7 @@ fn token_issued(recorded: &Recorded, issued: &TokenIssued) -> Credential {
         lifetime: Lifetime::Fixed(issued.expires_at),
         not_after: issued.expires_at,
         generation: issued.generation.clone(),
-        parent: issued.parent,
+        parent: issued.parent.map(Box::new),
         confirmation: issued.confirmation.map(Box::new),
         slot: issued.sealed.as_ref().map(|sealed| sealed.slot),
     };

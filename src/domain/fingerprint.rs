@@ -90,7 +90,7 @@ impl StateRow {
         if let Some((name, thumbprint)) = issue.confirmation.as_deref().map(Confirmation::member) {
             row.append((name, Displayed(thumbprint)));
         }
-        if let Some(Parent { key: parent, same_subject }) = issue.parent
+        if let Some(Parent { key: parent, same_subject }) = issue.parent()
             && own_session(key.kind, issue).is_none()
         {
             row.append(("parent", parent.kind.as_str(), Displayed(parent.id), same_subject));
@@ -252,7 +252,7 @@ fn issue(kind: Kind, issue: &Issue) -> impl Serialize {
 
 /// The session of its own subject that a token came from.
 fn own_session(kind: Kind, issue: &Issue) -> Option<CredentialId> {
-    issue.parent.filter(|_| kind == Kind::Token)?.as_own_session()
+    issue.parent().filter(|_| kind == Kind::Token)?.as_own_session()
 }
 
 /// The second where there is one, else the first or null.

@@ -103,7 +103,7 @@ impl RowKind for TicketRow {
             lifetime: Lifetime::Sliding(Ttl::from_seconds(u64::from(self.0.form))?),
             not_after: self.0.not_after(),
             generation,
-            parent,
+            parent: parent.map(Box::new),
             confirmation: None,
             slot: None,
         };
@@ -175,7 +175,7 @@ impl RowKind for SessionRow {
             lifetime: Lifetime::Fixed(Span::from_bits(self.0.form).after(issued_at)),
             not_after: self.0.not_after(),
             generation,
-            parent,
+            parent: parent.map(Box::new),
             confirmation: None,
             slot: unpack_slot(self.0.slot),
         };
@@ -252,7 +252,7 @@ impl RowKind for TokenRow {
             lifetime: Lifetime::Fixed(not_after),
             not_after,
             generation,
-            parent,
+            parent: parent.map(Box::new),
             confirmation: None,
             slot: unpack_slot(self.0.slot),
         };

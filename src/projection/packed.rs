@@ -30,7 +30,7 @@ pub(super) struct Inherited {
 
 impl Inherited {
     pub(super) fn of(issue: &Issue) -> Self {
-        Self { generation: issue.generation.clone(), parent: issue.parent }
+        Self { generation: issue.generation.clone(), parent: issue.parent() }
     }
 
     fn is_nothing(&self) -> bool {

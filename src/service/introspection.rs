@@ -136,7 +136,7 @@ impl Service {
     /// The credential, if it is active at `now`.
     fn good(&self, key: CredentialKey, now: Timestamp) -> Option<Introspection> {
         let Active { issue, expires_at } = self.projection.check(key, now).ok()?;
-        let named = issue.named(key);
+        let (named, parent) = (issue.named(key), issue.parent());
         Some(Introspection {
             kind: key.kind,
             id: named.public_id(key.kind),
@@ -148,8 +148,8 @@ impl Service {
             not_after: Some(issue.not_after),
             last_used_at: (key.kind == Kind::Ticket).then(|| self.projection.seen_at(key.id)),
             application: issue.application,
-            parent: issue.parent.map(|parent| parent.key),
-            ancestors: ancestors(&*self.projection, issue.parent),
+            parent: parent.map(|parent| parent.key),
+            ancestors: ancestors(&*self.projection, parent),
             binding: issue.confirmation.map(|confirmation| Box::new(Binding::from(*confirmation))),
         })
     }

@@ -100,10 +100,10 @@ impl WholeRevocation {
 
     /// Whether a credential of the subject was issued too early for the record, which names its kind or that of an ancestor.
     fn revokes(&self, view: &impl CredentialView, kind: Kind, issue: &Issue) -> bool {
-        let unheard_of = issue.parent.filter(|parent| parent.same_subject && self.kinds.contains(parent.key.kind));
+        let unheard_of = issue.parent().filter(|parent| parent.same_subject && self.kinds.contains(parent.key.kind));
         let is_named = |ancestor: &Ancestor| ancestor.subject == self.subject && self.kinds.contains(ancestor.kind);
         let named =
-            self.kinds.contains(kind) || unheard_of.is_some() || ancestors(view, issue.parent).iter().any(is_named);
+            self.kinds.contains(kind) || unheard_of.is_some() || ancestors(view, issue.parent()).iter().any(is_named);
         let required = Generation::from_iter([(self.place.origin, self.place.sequence)]);
         named && !issue.generation.reaches(&required)
     }

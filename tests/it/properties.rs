@@ -291,13 +291,14 @@ impl World {
 
     /// A JWT as its claims present it.
     fn presented_as_issued(&self, issue: Issue, credential: CredentialRef) -> PresentedToken {
+        let ancestors = self.ancestors_of(issue.parent());
         PresentedToken {
             credential,
             tenant: issue.tenant,
             subject: issue.subject,
             expires_at: Some(issue.not_after),
             generation: Some(issue.generation),
-            ancestors: self.ancestors_of(issue.parent),
+            ancestors,
             application: issue.application,
             issued_at_seconds: Some(issue.issued_at.as_seconds()),
             key: match issue.name {
@@ -686,7 +687,7 @@ proptest! {
                 let Some(issue) = credential.issue.clone() else { continue };
                 let IssuedAs::Jwt(jwt) = &issue.name else { continue };
                 // An ancestor that was revoked by its secret alone is known to others by that secret.
-                let above = ancestors(&node.state, issue.parent);
+                let above = ancestors(&node.state, issue.parent());
                 let secrets = above.iter().filter_map(|one| {
                     let secret = node.state.credential(one.key()).issue?.digest().copied()?;
                     Some((one.key(), secret))

@@ -12,7 +12,7 @@ pub fn ancestors(view: &impl CredentialView, parent: Option<Parent>) -> Vec<Ance
         && issues.len() < MAX_ANCESTORS
         && let Some(issue) = view.credential(parent.key).issue
     {
-        next = issue.parent;
+        next = issue.parent();
         issues.push((parent.key, issue));
     }
     // From the first generation on: none is older than its parent.

@@ -75,7 +75,7 @@ fn revoked_by(
     let alone = credential.revocation().map(|revocation| (revocation.place, revocation.revoked_at));
     let unseen = issue.digest().and_then(|digest| revoked_unknown(view, kind, digest, tenant, subject));
     let descendant = Descendant { tenant, issued_at: issue.issued_at, generation };
-    let above = descendant.above(view, issue.parent, subject, presented)?;
+    let above = descendant.above(view, issue.parent(), subject, presented)?;
     let with_all = state.revokes(kind, generation, issue.age(above.issued_at));
     let with_cohort = view.cohorts().and_then(|all| all.revokes(kind, CohortsOf::issue(issue), generation));
     let revoked = [view.beyond_seal(issue.place), alone, unseen, with_all, with_cohort, above.revoked];
@@ -136,7 +136,7 @@ impl Descendant<'_> {
             if issue.tenant != *self.tenant {
                 return Err(Inactive::Unknown);
             }
-            let above = match issue.parent {
+            let above = match issue.parent() {
                 None => Above::default(),
                 Some(next) => self.ancestor(view, next, &issue.subject, rest, number + 1)?,
             };

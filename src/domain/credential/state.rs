@@ -26,8 +26,8 @@ pub struct Issue {
     pub not_after: Timestamp,
     /// The generation of its subject and cohorts, as its issuer knew it.
     pub generation: Generation,
-    /// The credential that it came from, and is revoked with.
-    pub parent: Option<Parent>,
+    /// The credential that it came from, and is revoked with. Few have one, and issues are copied often.
+    pub parent: Option<Box<Parent>>,
     /// What a token is bound to, if it is: its bearer alone is not let in.
     pub confirmation: Option<Box<Confirmation>>,
     /// The slot of the key that seals its personal data, in the store of the record's origin.
@@ -92,6 +92,11 @@ pub enum Inactive {
 }
 
 impl Issue {
+    /// The credential that it came from.
+    pub fn parent(&self) -> Option<Parent> {
+        self.parent.as_deref().copied()
+    }
+
     /// The digest of its secret, unless it is a JWT.
     pub const fn digest(&self) -> Option<&Digest> {
         match &self.name {

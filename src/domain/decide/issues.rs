@@ -83,6 +83,10 @@ fn generation(
 }
 
 fn generation_of(subject: &SubjectState, kind: Kind, revoked: Option<&Cohorts>, cohorts: CohortsOf<'_>) -> Generation {
+    // Nearly always nothing was revoked.
+    if revoked.is_none() && !subject.of(kind).is_ever_revoked() {
+        return Generation::default();
+    }
     let of_cohorts = revoked.into_iter().flat_map(|all| all.of(kind, cohorts));
     generation_now(std::iter::once(subject.of(kind)).chain(of_cohorts))
 }
@@ -240,13 +244,13 @@ fn lineage(
 ) -> Result<Lineage, IssueRejection> {
     let active = judge(view, parent, now).ok().filter(|active| active.issue.tenant == *tenant);
     let active = active.ok_or(IssueRejection::ParentInactive)?;
-    let mut next = active.issue.parent;
+    let mut next = active.issue.parent();
     let same_subject = active.issue.subject == *subject;
     let mut ancestors = vec![(parent.kind, active.issue)];
     while let Some(Parent { key, .. }) = next {
         // An ancestor that has not arrived here may have been revoked by something that has.
         let issue = view.credential(key).issue.ok_or(IssueRejection::ParentInactive)?;
-        next = issue.parent;
+        next = issue.parent();
         ancestors.push((key.kind, issue));
     }
     if ancestors.len() > MAX_ANCESTORS {

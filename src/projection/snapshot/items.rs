@@ -222,7 +222,7 @@ fn sliding_issue_item(issue: &Issue) -> Option<SlidingIssueItem> {
         ttl: ttl.as_seconds(),
         not_after: issue.not_after.as_millis(),
         generation: generation_item(&issue.generation),
-        parent: issue.parent.map(parent_item),
+        parent: issue.parent().map(parent_item),
     })
 }
 
@@ -244,7 +244,7 @@ fn fixed_issue_item(issue: &Issue) -> Option<FixedIssueItem> {
         expires_at: expires_at.as_millis(),
         not_after: issue.not_after.as_millis(),
         generation: generation_item(&issue.generation),
-        parent: issue.parent.map(parent_item),
+        parent: issue.parent().map(parent_item),
         confirmation: issue.confirmation.as_deref().map(confirmation_item),
         slot: issue.slot,
     })
@@ -478,7 +478,7 @@ fn sliding_issue(item: SlidingIssueItem) -> Result<Issue, Malformed> {
         lifetime: Lifetime::Sliding(Ttl::from_seconds(item.ttl).ok_or(FORM)?),
         not_after: instant(item.not_after)?,
         generation: generation(item.generation)?,
-        parent: item.parent.map(parent).transpose()?,
+        parent: item.parent.map(parent).transpose()?.map(Box::new),
         confirmation: None,
         slot: None,
     })
@@ -503,7 +503,7 @@ fn fixed_issue(item: FixedIssueItem) -> Result<Issue, Malformed> {
         lifetime: Lifetime::Fixed(instant(item.expires_at)?),
         not_after: instant(item.not_after)?,
         generation: generation(item.generation)?,
-        parent: item.parent.map(parent).transpose()?,
+        parent: item.parent.map(parent).transpose()?.map(Box::new),
         confirmation: item.confirmation.map(confirmation).map(Box::new),
         slot: item.slot,
     })

@@ -267,7 +267,7 @@ fn a_lineage_that_could_not_have_been_issued_makes_nothing_active() {
         assert_eq!(node.judge_key(session_key(n)), Err(Inactive::Unknown), "{n}");
         let child = node.ask(Form::Opaque.issue(n, "alice", Some(session_key(n))));
         assert_eq!(child, Err(Rejection::ParentInactive), "{n}");
-        let parent = node.state.credentials[&session_key(n)].issue.as_ref().unwrap().parent;
+        let parent = node.state.credentials[&session_key(n)].issue.as_ref().unwrap().parent();
         assert!(ancestors(&node.state, parent).len() <= MAX_ANCESTORS);
     }
     assert_eq!(node.judge_key(session_key(10 + MAX_ANCESTORS as u64)), Ok(()), "the last generation");

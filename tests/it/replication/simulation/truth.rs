@@ -182,7 +182,7 @@ impl World {
             // The revocation of a token's parent revokes the token where the parent is known.
             let issue = credential.and_then(|credential| credential.issue.as_ref());
             let claimed = || jwt.and_then(|jwt| jwt.ancestors.first()).map(Ancestor::key);
-            let parent = issue.map_or_else(claimed, |issue| issue.parent.map(|parent| parent.key));
+            let parent = issue.map_or_else(claimed, |issue| issue.parent().map(|parent| parent.key));
             if judged.is_ok()
                 && parent.is_none_or(|parent| node.disk.has_issued(parent.id))
                 && let Some(places) = self.truth.inactive.get(&key)
