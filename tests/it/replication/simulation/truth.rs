@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use authledger::cluster::Incarnation;
 use authledger::domain::{
-    ApplicationId, Cohort, CredentialKey, CredentialRef, Digest, Event, Fingerprint, Inactive, Kind, NodeKey, Origin,
-    PresentedToken, RecordId, Recorded, Sequence, Subject, Tenant,
+    ApplicationId, Cohort, CredentialId, CredentialKey, CredentialRef, Digest, Event, Fingerprint, Inactive, Kind,
+    NodeKey, Origin, PresentedToken, RecordId, Recorded, Sequence, Subject, Tenant, Timestamp,
 };
 use authledger::event_log::ChainHash;
 
@@ -37,6 +37,8 @@ pub struct Truth {
     pub unseen: BTreeSet<RecordId>,
     /// The records by which any node found a credential revoked.
     inactive: BTreeMap<CredentialKey, BTreeSet<(RecordId, ChainHash)>>,
+    /// When each session was issued, and by which application: a token of it says so.
+    sessions: BTreeMap<CredentialId, (Timestamp, Option<ApplicationId>)>,
     /// JWTs, as their bearers present them, to whatever node.
     jwts: BTreeMap<CredentialKey, PresentedToken>,
 }
@@ -62,13 +64,22 @@ impl Truth {
         match &entry.recorded.event {
             Event::NodeRemoved(removed) => drop(self.removed.insert(removed.key)),
             Event::Revoked(revoked) if !revoked.known => drop(self.unseen.insert(entry.recorded.place)),
+            Event::SessionIssued(issued) => {
+                self.sessions.insert(issued.id, (entry.recorded.recorded_at, entry.recorded.application()));
+            }
             Event::TokenIssued(issued) if matches!(issued.name, CredentialRef::Jwt { .. }) => {
+                // The issue of a token needs its session's, so that was recorded before.
+                let session = issued.session.and_then(|id| self.sessions.get(&id));
                 let presented = PresentedToken {
                     tenant: entry.recorded.tenant.clone().unwrap_or_default(),
                     issued_at_seconds: Some(entry.recorded.recorded_at.as_seconds()),
                     expires_at: Some(issued.expires_at),
                     generation: Some(issued.generation.clone()),
                     session: issued.session,
+                    session_issued_at: session.map(|(issued_at, _)| *issued_at),
+                    session_application: session.and_then(|(_, application)| *application),
+                    application: entry.recorded.application(),
+                    key: issued.key.clone(),
                     ..presented_token(issued.name.clone(), issued.subject.clone())
                 };
                 self.jwts.insert(issued.key(), presented);
