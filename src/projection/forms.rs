@@ -17,7 +17,7 @@ pub(super) trait PackedRow {
     fn not_after(&self) -> Timestamp;
     /// The place and time of issue.
     fn issued(&self, shared: &InternedValues) -> Option<(RecordId, Timestamp)>;
-    /// Releases the generation whose number it holds.
+    /// Releases the recorder and the generation whose numbers it holds.
     fn release(&self, shared: &InternedValues);
 }
 
@@ -41,7 +41,10 @@ impl<const N: usize> PackedRow for Packed<N> {
     }
 
     fn release(&self, shared: &InternedValues) {
-        self.generation.into_iter().for_each(|number| shared.generations.release(number));
+        shared.release_place(self.place);
+        if let Some(number) = self.generation {
+            shared.generations.release(number);
+        }
     }
 }
 
@@ -89,9 +92,11 @@ impl RowKind for TicketRow {
         };
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
         let times = RowTimes { issued_at, not_after, latest: ticket.latest };
-        let packed = Packed::new(*digest.as_bytes(), shared.place(issue.place, issue.application)?, subject, times)?;
+        let packed = Packed::new(*digest.as_bytes(), subject, times)?;
         let form = u32::try_from(ttl.as_seconds()).ok()?;
-        Some(Self(Packed { form, generation: shared.hold_generation(&issue.generation), ..packed }))
+        let place = shared.hold_place(issue.place, issue.application)?;
+        let generation = shared.hold_generation(&issue.generation);
+        Some(Self(Packed { place, form, generation, ..packed }))
     }
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
@@ -121,7 +126,7 @@ fn usual(credential: &Credential) -> Option<&Issue> {
 }
 
 /// When a fixed life expires.
-const fn end(issue: &Issue) -> Option<Timestamp> {
+const fn fixed_expiry(issue: &Issue) -> Option<Timestamp> {
     match issue.lifetime {
         Lifetime::Fixed(expires_at) => Some(expires_at),
         Lifetime::Sliding(_) => None,
@@ -153,15 +158,12 @@ impl RowKind for SessionRow {
         name[16..].copy_from_slice(issue.digest()?.as_bytes());
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
         let latest = if extended { session.latest } else { issued_at };
-        let packed = Packed::new(
-            name,
-            shared.place(issue.place, issue.application)?,
-            subject,
-            RowTimes { issued_at, not_after, latest },
-        )?;
-        let form = Span::between(issued_at, end(issue)?)?.bits();
+        let packed = Packed::new(name, subject, RowTimes { issued_at, not_after, latest })?;
+        let form = Span::between(issued_at, fixed_expiry(issue)?)?.bits();
         let bound = pack_slot(issue.slot)?;
-        Some(Self(Packed { form, bound, generation: shared.hold_generation(&issue.generation), ..packed }))
+        let place = shared.hold_place(issue.place, issue.application)?;
+        let generation = shared.hold_generation(&issue.generation);
+        Some(Self(Packed { place, form, bound, generation, ..packed }))
     }
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
@@ -233,13 +235,13 @@ impl RowKind for TokenRow {
             IssuedAs::Jwt(jwt) => Self::jwt_name(id, jwt, shared)?,
         };
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
-        let (place, times) =
-            (shared.place(issue.place, issue.application)?, RowTimes { issued_at, not_after, latest: issued_at });
-        let packed = Packed::new(name, place, subject, times).filter(|_| end(issue) == Some(not_after))?;
+        let times = RowTimes { issued_at, not_after, latest: issued_at };
+        let packed = Packed::new(name, subject, times).filter(|_| fixed_expiry(issue) == Some(not_after))?;
         let late = pack_slot(issue.slot)?;
+        let place = shared.hold_place(issue.place, issue.application)?;
         let bound = issue.session.map_or(0, |session| shared.sessions.hold(&session).get());
         let generation = shared.hold_generation(&issue.generation);
-        Some(Self(Packed { late, form, bound, generation, ..packed }))
+        Some(Self(Packed { place, late, form, bound, generation, ..packed }))
     }
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
