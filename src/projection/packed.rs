@@ -125,8 +125,8 @@ const ISSUED_BITS: u32 = 53;
 const LATE_HIGH_BITS: u32 = 64 - ISSUED_BITS;
 
 impl<const N: usize> Packed<N> {
-    /// A row without the parts that only some have, if it fits, and without its place, which whoever makes it holds last:
-    /// a row that does not fit after all releases nothing.
+    /// A row without the parts that only some have, if it fits, and without its place. The caller holds that last, so that a
+    /// row that does not fit after all holds nothing.
     pub(super) fn new(name: [u8; N], subject: SubjectHandle, times: RowTimes) -> Option<Self> {
         let life = Span::between(times.issued_at, times.not_after)?;
         let issued = times.issued_at.as_millis();
