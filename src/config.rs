@@ -277,7 +277,7 @@ pub struct Settings {
     pub compat: compat::CompatOptions,
     /// Root's secret, if the environment gives it.
     pub root_token: Option<Secret>,
-    /// The log filter, in the form of tracing's `EnvFilter`.
+    /// The log filter, in the form of tracing's `Targets`.
     pub log: String,
     /// How log lines are written.
     pub log_format: LogFormat,

@@ -6,6 +6,7 @@
 mod lines;
 
 use std::io::{self, IsTerminal as _};
+use std::str::FromStr as _;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 /// Why logging did not start.
 #[derive(Debug, thiserror::Error)]
@@ -46,15 +47,15 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error, once in a process. The filter has the form of tracing's `EnvFilter`.
+/// Starts logging to standard error, once in a process. The filter has the form of tracing's [`Targets`].
 pub fn start_logging(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
     let logger = lines::logger(parse_filter(filter)?, format, io::stderr().is_terminal(), io::stderr);
     tracing::subscriber::set_global_default(logger).map_err(|_| TelemetryError::Started)
 }
 
 /// The filter, if it can be read.
-pub fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(filter)
+pub fn parse_filter(filter: &str) -> Result<Targets, TelemetryError> {
+    Targets::from_str(filter)
         .map_err(|error| TelemetryError::Filter { filter: filter.into(), problem: error.to_string() })
 }
 

@@ -15,7 +15,7 @@ const MAX_STEPS: usize = 1_024;
 pub enum Arrival {
     /// It says something new.
     News,
-    /// It is older than the last one, or of a run that is over.
+    /// It is older than the last one, or of a run that another one supersedes.
     Old,
 }
 
@@ -23,7 +23,7 @@ pub enum Arrival {
 #[derive(Debug, Default)]
 pub struct Positions {
     heard: BTreeMap<Incarnation, HeardAnnouncement>,
-    over: BTreeSet<Incarnation>,
+    superseded: BTreeSet<Incarnation>,
     /// Runs of this very node that other nodes have heard, beside this one: on a copy of its directory.
     expected: BTreeSet<Incarnation>,
 }
@@ -94,15 +94,15 @@ impl Positions {
         let (incarnation, key) = (said.incarnation, said.node);
         let older =
             |heard: &HeardAnnouncement| heard.announcement().number >= said.number || heard.announcement().node != key;
-        if self.over.contains(&incarnation) || self.heard.get(&incarnation).is_some_and(older) {
+        if self.superseded.contains(&incarnation) || self.heard.get(&incarnation).is_some_and(older) {
             return Arrival::Old;
         }
-        for over in &said.supersedes {
-            self.expected.remove(over);
+        for run in &said.supersedes {
+            self.expected.remove(run);
             // Only the node itself ends its runs.
-            if self.heard.get(over).is_some_and(|heard| heard.announcement().node == key) {
-                self.heard.remove(over);
-                self.over.insert(*over);
+            if self.heard.get(run).is_some_and(|heard| heard.announcement().node == key) {
+                self.heard.remove(run);
+                self.superseded.insert(*run);
             }
         }
         self.expected.remove(&incarnation);
@@ -124,7 +124,7 @@ impl Positions {
         }
     }
 
-    /// The runs of that node that are not known to be over: one, unless its directory was copied.
+    /// The runs of that node that are not known to be superseded: one, unless its directory was copied.
     pub fn of(&self, key: NodeKey) -> impl Iterator<Item = &HeardAnnouncement> {
         self.heard.values().filter(move |heard| heard.announcement().node == key)
     }
@@ -166,17 +166,17 @@ impl Positions {
     /// These runs of this very node exist beside this one, as other nodes have heard: nothing counts as having reached
     /// this node before they say so.
     pub fn expect(&mut self, runs: impl IntoIterator<Item = Incarnation>) {
-        let unheard = runs.into_iter().filter(|run| !self.heard.contains_key(run) && !self.over.contains(run));
+        let unheard = runs.into_iter().filter(|run| !self.heard.contains_key(run) && !self.superseded.contains(run));
         let unheard: Vec<Incarnation> = unheard.collect();
         self.expected.extend(unheard);
     }
 
-    /// These runs are over: this node's own run supersedes them.
+    /// This node's own run supersedes these.
     pub fn end(&mut self, runs: &[Incarnation]) {
         for run in runs {
             self.heard.remove(run);
             self.expected.remove(run);
-            self.over.insert(*run);
+            self.superseded.insert(*run);
         }
     }
 

@@ -1,5 +1,8 @@
 //! Request bodies: bounded in size and in time.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
@@ -57,11 +60,19 @@ pub async fn read_as_sent(body: Body, limit: usize) -> Result<Bytes, BodyError> 
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge);
     }
-    match tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
-        Ok(Err(_)) => Err(BodyError::Broken),
-        Err(_) => Err(BodyError::Slow),
+    match within(BODY_TIME, Limited::new(body, limit).collect()).await? {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+        Err(_) => Err(BodyError::Broken),
+    }
+}
+
+/// What a future gives within that time. A body that came together with its head is there at once and costs no timer.
+async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Result<T, BodyError> {
+    let mut future = pin!(future);
+    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => tokio::time::timeout(time, future).await.map_err(|_| BodyError::Slow),
     }
 }
 
@@ -77,10 +88,10 @@ pub async fn read_unauthenticated(headers: &HeaderMap, mut body: Body, limit: us
     }
     let mut read = Vec::new();
     let first = take(&mut body, &mut read, UNAUTHENTICATED_BYTES.min(limit));
-    if !tokio::time::timeout(BODY_TIME, first).await.map_err(|_| BodyError::Slow)?? {
+    if !within(BODY_TIME, first).await?? {
         let _large = LARGE_UNAUTHENTICATED.try_acquire().map_err(|_| BodyError::Busy)?;
         let rest = take(&mut body, &mut read, limit);
-        if !tokio::time::timeout(UNAUTHENTICATED_TIME, rest).await.map_err(|_| BodyError::Slow)?? {
+        if !within(UNAUTHENTICATED_TIME, rest).await?? {
             return Err(BodyError::TooLarge);
         }
     }

@@ -49,6 +49,9 @@ pub fn is_plain(headers: &HeaderMap) -> bool {
 
 /// The coding of the body; nothing if it has none. A body that was encoded twice is not taken.
 pub fn of(headers: &HeaderMap) -> Result<Option<Coding>, UnknownCoding> {
+    if !headers.contains_key(CONTENT_ENCODING) {
+        return Ok(None);
+    }
     let mut named = fields::elements(headers, &CONTENT_ENCODING).into_iter().filter(|coding| coding.name != NONE_TAKEN);
     match (named.next().map(|coding| coding.name).as_deref(), named.next()) {
         (None, _) => Ok(None),

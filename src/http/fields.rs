@@ -39,6 +39,12 @@ pub fn elements(headers: &HeaderMap, name: &HeaderName) -> Vec<Element> {
     lines.flat_map(|line| split(line, ',')).filter_map(element).take(MAX_ELEMENTS).collect()
 }
 
+/// Whether the field is on one line that is exactly this text. Most clients write a media type so, and no element need be read.
+pub fn is_exactly(headers: &HeaderMap, name: &HeaderName, text: &str) -> bool {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().is_some_and(|line| line.as_bytes() == text.as_bytes()) && lines.next().is_none()
+}
+
 /// The weight that the client gives to that media type, and how exactly it names it: by nothing (0), `*/*`, `type/*` or in full (3).
 /// The most exact element decides (RFC 9110, section 12.5.1).
 pub fn accepted(elements: &[Element], media_type: &str) -> Option<(u16, u8)> {
@@ -145,6 +151,16 @@ mod tests {
         assert_eq!(elements[2].value.as_deref(), Some("a\"b, c"));
         assert_eq!(names(&["a, =b, c d, \"e\", f=\"g, h"]), ["a"]);
         assert_eq!(list(&["a,".repeat(10_000).as_str()]).len(), MAX_ELEMENTS);
+    }
+
+    #[test]
+    fn a_field_is_exactly_a_text_on_one_line_alone() {
+        let mut headers = HeaderMap::new();
+        assert!(!is_exactly(&headers, &ACCEPT, "a/b"));
+        headers.append(ACCEPT, "a/b".parse().expect("a field's value"));
+        assert!(is_exactly(&headers, &ACCEPT, "a/b") && !is_exactly(&headers, &ACCEPT, "A/b"));
+        headers.append(ACCEPT, "a/b".parse().expect("a field's value"));
+        assert!(!is_exactly(&headers, &ACCEPT, "a/b"), "it is on two lines");
     }
 
     #[test]

@@ -76,18 +76,31 @@ fn is_address(text: &[u8]) -> bool {
 /// `reg-name`: plain characters and percent escapes. An IPv4 address has the form of a name.
 fn is_name(text: &[u8]) -> bool {
     let mut rest = text;
-    while let Some((byte, behind)) = rest.split_first() {
-        rest = match (byte, behind) {
-            (b'%', [high, low, behind @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => behind,
-            (byte, behind) if is_plain(*byte) => behind,
+    while let Some(escape) = rest.iter().position(|byte| !is_plain(*byte)) {
+        rest = match &rest[escape..] {
+            [b'%', high, low, behind @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => behind,
             _ => return false,
         };
     }
     true
 }
 
-/// `unreserved` and `sub-delims`, RFC 3986, section 2.
 const fn is_plain(byte: u8) -> bool {
+    PLAIN[byte as usize]
+}
+
+/// Which bytes [`is_unreserved_or_sub_delim`]: a table, because every byte of every request's host is asked about.
+const PLAIN: [bool; 256] = {
+    let (mut plain, mut byte) = ([false; 256], 0);
+    while byte < plain.len() {
+        plain[byte] = is_unreserved_or_sub_delim(byte as u8);
+        byte += 1;
+    }
+    plain
+};
+
+/// RFC 3986, section 2.
+const fn is_unreserved_or_sub_delim(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'-' | b'.' | b'_' | b'~')
         || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')

@@ -38,6 +38,9 @@ pub fn ndjson(headers: &HeaderMap) -> Result<(), Problem> {
 /// Whether the body has that type, and is in UTF-8 if it names a charset. A body without a type is refused: nobody
 /// sends that on purpose.
 fn is(headers: &HeaderMap, wanted: &str) -> bool {
+    if fields::is_exactly(headers, &CONTENT_TYPE, wanted) {
+        return true;
+    }
     let types = fields::elements(headers, &CONTENT_TYPE);
     let [media_type] = &*types else { return false };
     let is_utf8 = media_type.parameter("charset").is_none_or(|charset| charset.eq_ignore_ascii_case("utf-8"));
@@ -208,5 +211,8 @@ mod tests {
         assert!(json("application/json") && json("Application/JSON; charset=UTF-8"));
         assert!(!json("text/json") && !json("application/json; charset=latin1") && !json("application/jsonl"));
         assert!(!is(&HeaderMap::new(), "application/json"));
+        let mut twice = HeaderMap::from_iter([(CONTENT_TYPE, super::super::answer::JSON)]);
+        twice.append(CONTENT_TYPE, super::super::answer::JSON);
+        assert!(!is(&twice, "application/json"));
     }
 }

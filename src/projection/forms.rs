@@ -17,7 +17,7 @@ pub(super) trait PackedRow {
     fn not_after(&self) -> Timestamp;
     /// The place and time of issue.
     fn issued(&self, shared: &InternedValues) -> Option<(RecordId, Timestamp)>;
-    /// Releases what its number stands for that others share.
+    /// Releases the recorder and the inherited values whose numbers it holds.
     fn release(&self, shared: &InternedValues);
 }
 
@@ -41,7 +41,10 @@ impl<const N: usize> PackedRow for Packed<N> {
     }
 
     fn release(&self, shared: &InternedValues) {
-        self.inherited.into_iter().for_each(|number| shared.inherited.release(number));
+        shared.release_place(self.place);
+        if let Some(number) = self.inherited {
+            shared.inherited.release(number);
+        }
     }
 }
 
@@ -84,9 +87,10 @@ impl RowKind for TicketRow {
         };
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
         let times = RowTimes { issued_at, not_after, latest: ticket.latest };
-        let packed = Packed::new(*digest.as_bytes(), shared.place(issue.place, issue.application)?, subject, times)?;
+        let packed = Packed::new(*digest.as_bytes(), subject, times)?;
         let form = u32::try_from(ttl.as_seconds()).ok()?;
-        Some(Self(Packed { form, inherited: shared.hold_inherited(&Inherited::of(issue)), ..packed }))
+        let place = shared.hold_place(issue.place, issue.application)?;
+        Some(Self(Packed { place, form, inherited: shared.hold_inherited(&Inherited::of(issue)), ..packed }))
     }
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
@@ -117,7 +121,7 @@ fn usual(credential: &Credential) -> Option<&Issue> {
 }
 
 /// When a fixed life expires.
-const fn end(issue: &Issue) -> Option<Timestamp> {
+const fn fixed_expiry(issue: &Issue) -> Option<Timestamp> {
     match issue.lifetime {
         Lifetime::Fixed(expires_at) => Some(expires_at),
         Lifetime::Sliding(_) => None,
@@ -149,15 +153,11 @@ impl RowKind for SessionRow {
         name[16..].copy_from_slice(issue.digest()?.as_bytes());
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
         let latest = if extended { session.latest } else { issued_at };
-        let packed = Packed::new(
-            name,
-            shared.place(issue.place, issue.application)?,
-            subject,
-            RowTimes { issued_at, not_after, latest },
-        )?;
-        let form = Span::between(issued_at, end(issue)?)?.bits();
+        let packed = Packed::new(name, subject, RowTimes { issued_at, not_after, latest })?;
+        let form = Span::between(issued_at, fixed_expiry(issue)?)?.bits();
         let slot = pack_slot(issue.slot)?;
-        Some(Self(Packed { form, slot, inherited: shared.hold_inherited(&Inherited::of(issue)), ..packed }))
+        let place = shared.hold_place(issue.place, issue.application)?;
+        Some(Self(Packed { place, form, slot, inherited: shared.hold_inherited(&Inherited::of(issue)), ..packed }))
     }
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
@@ -230,11 +230,11 @@ impl RowKind for TokenRow {
             IssuedAs::Jwt(jwt) => Self::jwt_name(id, jwt, shared)?,
         };
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
-        let (place, times) =
-            (shared.place(issue.place, issue.application)?, RowTimes { issued_at, not_after, latest: issued_at });
-        let packed = Packed::new(name, place, subject, times).filter(|_| end(issue) == Some(not_after))?;
+        let times = RowTimes { issued_at, not_after, latest: issued_at };
+        let packed = Packed::new(name, subject, times).filter(|_| fixed_expiry(issue) == Some(not_after))?;
         let slot = pack_slot(issue.slot)?;
-        Some(Self(Packed { form, slot, inherited: shared.hold_inherited(&Inherited::of(issue)), ..packed }))
+        let place = shared.hold_place(issue.place, issue.application)?;
+        Some(Self(Packed { place, form, slot, inherited: shared.hold_inherited(&Inherited::of(issue)), ..packed }))
     }
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, Hash};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashTable;
 use parking_lot::RwLock;
@@ -19,18 +20,32 @@ pub(super) struct Numbers<T> {
 
 struct Inner<T> {
     by_value: HashTable<Number>,
-    /// The value of each number, from 1, and how many holders it has.
-    held: Vec<Option<(T, u64)>>,
+    /// The value of each number, from 1.
+    held: Vec<Option<Held<T>>>,
     free: Vec<Number>,
 }
 
-impl<T> Inner<T> {
-    fn slot(&self, number: Number) -> Option<&(T, u64)> {
+struct Held<T> {
+    value: T,
+    /// Counted while readers share the table: nearly every issue holds a value that others hold already.
+    holders: AtomicU64,
+}
+
+impl<T: Eq> Inner<T> {
+    fn slot(&self, number: Number) -> Option<&Held<T>> {
         self.held.get(number.get() as usize - 1)?.as_ref()
     }
 
-    fn slot_mut(&mut self, number: Number) -> Option<&mut Option<(T, u64)>> {
-        self.held.get_mut(number.get() as usize - 1)
+    fn find(&self, hash: u64, value: &T) -> Option<Number> {
+        let is = |number: &Number| self.slot(*number).is_some_and(|own| own.value == *value);
+        self.by_value.find(hash, is).copied()
+    }
+
+    /// The value's number, held once more.
+    fn hold(&self, hash: u64, value: &T) -> Option<Number> {
+        let number = self.find(hash, value)?;
+        self.slot(number)?.holders.fetch_add(1, Ordering::Relaxed);
+        Some(number)
     }
 }
 
@@ -44,76 +59,78 @@ impl<T> Default for Numbers<T> {
 impl<T: Eq + Hash + Clone> Numbers<T> {
     /// The value's number, if anything holds it.
     pub(super) fn find(&self, value: &T) -> Option<Number> {
-        let inner = self.inner.read();
-        let is = |number: &Number| inner.slot(*number).is_some_and(|(own, _)| own == value);
-        inner.by_value.find(self.hasher.hash_one(value), is).copied()
+        self.inner.read().find(self.hasher.hash_one(value), value)
     }
 
     /// The value with that number.
     pub(super) fn get(&self, number: Number) -> Option<T> {
-        self.inner.read().slot(number).map(|(value, _)| value.clone())
+        self.inner.read().slot(number).map(|held| held.value.clone())
     }
 
     /// The value's number, held once more: release it as often.
     pub(super) fn hold(&self, value: &T) -> Number {
-        self.hold_in(&mut self.inner.write(), value)
+        // Each is held by a row or an entry, and there are fewer than 2^32 of those.
+        self.hold_within(value, u32::MAX).unwrap_or(NonZeroU32::MAX)
     }
 
-    fn hold_in(&self, inner: &mut Inner<T>, value: &T) -> Number {
+    /// The same; none if the value has no number, and `limit` others have one.
+    pub(super) fn hold_within(&self, value: &T, limit: u32) -> Option<Number> {
         let hash = self.hasher.hash_one(value);
-        let Inner { by_value, held, free } = inner;
-        let at = |number: &Number| number.get() as usize - 1;
-        let is = |number: &Number| held[at(number)].as_ref().is_some_and(|(own, _)| own == value);
-        if let Some(number) = by_value.find(hash, is).copied() {
-            held[at(&number)].iter_mut().for_each(|(_, holders)| *holders += 1);
-            return number;
+        if let Some(number) = self.inner.read().hold(hash, value) {
+            return Some(number);
         }
-        let number = free.pop().unwrap_or_else(|| {
-            held.push(None);
-            // Each is held by a row or an entry, and there are fewer than 2^32 of those.
-            NonZeroU32::new(held.len() as u32).unwrap_or(NonZeroU32::MAX)
-        });
-        held[at(&number)] = Some((value.clone(), 1));
-        let rehash = |number: &Number| held[at(number)].as_ref().map_or(0, |(own, _)| self.hasher.hash_one(own));
+        let mut inner = self.inner.write();
+        // Sought again: several threads put a snapshot together.
+        inner.hold(hash, value).or_else(|| self.add(&mut inner, hash, value, limit))
+    }
+
+    fn add(&self, inner: &mut Inner<T>, hash: u64, value: &T, limit: u32) -> Option<Number> {
+        let Inner { by_value, held, free } = inner;
+        let next = || NonZeroU32::new(held.len() as u32 + 1).filter(|next| next.get() <= limit);
+        let number = free.pop().or_else(next)?;
+        let new = Held { value: value.clone(), holders: AtomicU64::new(1) };
+        match held.get_mut(number.get() as usize - 1) {
+            Some(slot) => *slot = Some(new),
+            None => held.push(Some(new)),
+        }
+        let rehash = |number: &Number| {
+            held[number.get() as usize - 1].as_ref().map_or(0, |own| self.hasher.hash_one(&own.value))
+        };
         by_value.insert_unique(hash, number, rehash);
-        number
+        Some(number)
     }
 
     /// Holds a number once more that is held already.
     pub(super) fn hold_again(&self, number: Number) {
-        if let Some(Some((_, holders))) = self.inner.write().slot_mut(number) {
-            *holders += 1;
+        if let Some(held) = self.inner.read().slot(number) {
+            held.holders.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// The value's number, held permanently; none if there are `limit` already.
     pub(super) fn keep(&self, value: &T, limit: u32) -> Option<Number> {
-        if let Some(number) = self.find(value) {
-            return Some(number);
-        }
-        // Checked again: several threads put a snapshot together.
-        let mut inner = self.inner.write();
-        let is = |number: &Number| inner.slot(*number).is_some_and(|(own, _)| own == value);
-        let known = inner.by_value.find(self.hasher.hash_one(value), is).copied();
-        let room = inner.held.len() < limit as usize;
-        known.or_else(|| room.then(|| self.hold_in(&mut inner, value)))
+        self.find(value).or_else(|| self.hold_within(value, limit))
     }
 
     /// Releases a number once; the last release removes the value.
     pub(super) fn release(&self, number: Number) {
-        let mut inner = self.inner.write();
-        let Some(slot) = inner.slot_mut(number) else { return };
-        let Some((value, holders)) = slot else { return };
-        *holders -= 1;
-        if *holders > 0 {
-            return;
+        let is_last =
+            self.inner.read().slot(number).is_some_and(|held| held.holders.fetch_sub(1, Ordering::AcqRel) == 1);
+        if is_last {
+            self.remove_unheld(number);
         }
-        let hash = self.hasher.hash_one(&*value);
-        *slot = None;
-        if let Ok(entry) = inner.by_value.find_entry(hash, |own| *own == number) {
+    }
+
+    /// Removes a value, unless somebody has come to hold it since.
+    fn remove_unheld(&self, number: Number) {
+        let mut inner = self.inner.write();
+        let Inner { by_value, held, free } = &mut *inner;
+        let Some(slot) = held.get_mut(number.get() as usize - 1) else { return };
+        let Some(unheld) = slot.take_if(|held| *held.holders.get_mut() == 0) else { return };
+        if let Ok(entry) = by_value.find_entry(self.hasher.hash_one(&unheld.value), |own| *own == number) {
             entry.remove();
         }
-        inner.free.push(number);
+        free.push(number);
     }
 }
 
@@ -134,9 +151,33 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_kept_for_good_than_the_limit() {
+    fn no_more_are_held_than_the_limit() {
         let numbers = Numbers::default();
         let one = numbers.keep(&1, 1);
-        assert_eq!((numbers.keep(&1, 1), numbers.keep(&2, 1)), (one, None));
+        assert_eq!((numbers.keep(&1, 1), numbers.keep(&2, 1)), (one, None), "it is kept permanently");
+        let numbers = Numbers::default();
+        let one = numbers.hold_within(&1, 1);
+        assert_eq!(numbers.hold_within(&2, 1), None);
+        numbers.release(one.expect("there was room"));
+        assert_eq!((numbers.hold_within(&2, 1), numbers.find(&1)), (one, None), "its number is free again");
+    }
+
+    #[test]
+    fn threads_that_hold_and_release_a_value_leave_none_and_lose_none() {
+        let numbers = Numbers::default();
+        let kept = numbers.hold(&0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for n in 0..20_000 {
+                        let value = n % 3;
+                        let number = numbers.hold(&value);
+                        assert_eq!(numbers.get(number), Some(value), "a held number keeps its value");
+                        numbers.release(number);
+                    }
+                });
+            }
+        });
+        assert_eq!([0, 1, 2].map(|value| numbers.find(&value)), [Some(kept), None, None]);
     }
 }

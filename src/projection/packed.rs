@@ -71,17 +71,24 @@ impl InternedValues {
     }
 
     /// The place of an issue, and the application that issued it, in eight bytes: 20 bits for the recorder, and 44 for
-    /// the sequence.
-    pub(super) fn place(&self, place: RecordId, application: Option<ApplicationId>) -> Option<PackedPlace> {
-        let recorder = self.recorders.keep(&(place.origin, application), MAX_RECORDERS)?;
-        let fits = place.sequence.0 < 1 << SEQUENCE_BITS;
-        fits.then(|| PackedPlace(u64::from(recorder.get()) << SEQUENCE_BITS | place.sequence.0))
+    /// the sequence. A row that has it must release it.
+    pub(super) fn hold_place(&self, place: RecordId, application: Option<ApplicationId>) -> Option<PackedPlace> {
+        if place.sequence.0 >> SEQUENCE_BITS != 0 {
+            return None;
+        }
+        let recorder = self.recorders.hold_within(&(place.origin, application), MAX_RECORDERS)?;
+        Some(PackedPlace(u64::from(recorder.get()) << SEQUENCE_BITS | place.sequence.0))
+    }
+
+    pub(super) fn release_place(&self, place: PackedPlace) {
+        if let Some(recorder) = place.recorder() {
+            self.recorders.release(recorder);
+        }
     }
 
     pub(super) fn unpack_place(&self, place: PackedPlace) -> Option<(RecordId, Option<ApplicationId>)> {
-        let recorder = Number::new((place.0 >> SEQUENCE_BITS) as u32)?;
         let sequence = Sequence(place.0 & ((1 << SEQUENCE_BITS) - 1));
-        let (origin, application) = self.recorders.get(recorder)?;
+        let (origin, application) = self.recorders.get(place.recorder()?)?;
         Some((RecordId { origin, sequence }, application))
     }
 }
@@ -89,9 +96,15 @@ impl InternedValues {
 const RECORDER_BITS: u32 = 20;
 const SEQUENCE_BITS: u32 = u64::BITS - RECORDER_BITS;
 
-/// The place of an issue, and its application, as far as they fit eight bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The place of an issue, and its application, as far as they fit eight bytes. By default that of nothing.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct PackedPlace(u64);
+
+impl PackedPlace {
+    fn recorder(self) -> Option<Number> {
+        Number::new((self.0 >> SEQUENCE_BITS) as u32)
+    }
+}
 
 /// A credential's row. `N` is the size of its name: 32 bytes, or 48 for a session, which has an id besides its token's
 /// digest.
@@ -125,11 +138,12 @@ const ISSUED_BITS: u32 = 53;
 const LATE_HIGH_BITS: u32 = 64 - ISSUED_BITS;
 
 impl<const N: usize> Packed<N> {
-    /// A row without the parts that only some have, if it fits.
-    pub(super) fn new(name: [u8; N], place: PackedPlace, subject: SubjectHandle, times: RowTimes) -> Option<Self> {
+    /// A row without the parts that only some have, if it fits, and without its place. The caller holds that last, so that a
+    /// row that does not fit after all holds nothing.
+    pub(super) fn new(name: [u8; N], subject: SubjectHandle, times: RowTimes) -> Option<Self> {
         let life = Span::between(times.issued_at, times.not_after)?;
         let issued = times.issued_at.as_millis();
-        let (form, slot, inherited) = (0, 0, None);
+        let (place, form, slot, inherited) = (PackedPlace::default(), 0, 0, None);
         let mut packed = Self { name, issued, place, subject, life, late: 0, form, slot, inherited };
         packed.set_latest(times.latest).then_some(packed)
     }
@@ -234,6 +248,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::{
+        Actor, CredentialRef, CredentialRevoked, Digest, Event, Kind, Recorded, Subject, Tenant, TicketIssued, Ttl,
+    };
+    use crate::projection::Projection;
 
     fn times() -> impl Strategy<Value = [u64; 3]> {
         let late = || prop_oneof![Just(0), 0..1u64 << 33, 0..1u64 << 44, Just(400 * 86_400_000)];
@@ -249,7 +267,7 @@ mod tests {
                 latest = instant(issued_at.as_millis().saturating_sub(1));
             }
             let subject = SubjectHandle::new(1, 1);
-            let row = Packed::new([7; 32], PackedPlace(9), subject, RowTimes { issued_at, not_after, latest });
+            let row = Packed::new([7; 32], subject, RowTimes { issued_at, not_after, latest });
             if let Some(row) = row {
                 prop_assert_eq!([row.issued_at(), row.not_after(), row.latest()], [issued_at, not_after, latest]);
             } else {
@@ -257,6 +275,52 @@ mod tests {
                     || latest.millis_since(issued_at) >= 1 << 43);
             }
         }
+    }
+
+    #[test]
+    fn an_application_has_a_number_as_long_as_it_has_a_row() {
+        let projection = Projection::default();
+        let origin = Origin::from_random([0; Origin::LEN]);
+        let application = ApplicationId(uuid::Uuid::from_u128(7));
+        let recorded = |sequence, event| Recorded {
+            place: RecordId { origin, sequence: Sequence(sequence) },
+            recorded_at: instant(1_000),
+            tenant: Some(Tenant::default()),
+            actor: Some(Actor::Application(application)),
+            request: None,
+            idempotency: None,
+            event,
+        };
+        let ticket = |n: u8| TicketIssued {
+            digest: Digest::from_bytes([n; 32]),
+            subject: Subject::new("ada").expect("a subject"),
+            issued_at: None,
+            ttl: Ttl::from_seconds(60).expect("a life"),
+            expires_at: instant(61_000),
+            not_after: instant(61_000),
+            generation: Generation::default(),
+            parent: None,
+        };
+        projection.fold(&recorded(1, Event::TicketIssued(ticket(1))));
+        projection.fold(&recorded(2, Event::TicketIssued(ticket(2))));
+        let number = || projection.shared.recorders.find(&(origin, Some(application)));
+        assert!(number().is_some());
+        projection.fold(&recorded(
+            3,
+            Event::Revoked(CredentialRevoked {
+                kind: Kind::Ticket,
+                credential: CredentialRef::Digest(Digest::from_bytes([1; 32])),
+                session_digest: None,
+                subject: None,
+                known: true,
+                retain_until: instant(100_000),
+                reason: None,
+                note: None,
+            }),
+        ));
+        assert!(number().is_some(), "a revoked ticket is kept whole, and the other one is a row");
+        projection.prune(instant(70_000));
+        assert!(number().is_none(), "nothing of the application is left");
     }
 
     #[test]

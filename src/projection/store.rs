@@ -453,14 +453,14 @@ impl<F: RowKind> Store<F> {
         }
         self.elsewhere.write().retain(|id, one| {
             let Elsewhere::Alone(CredentialSlot::Apart(Some(apart))) = one else { return true };
-            let over = apart.credential.retain_until() <= now;
+            let expired = apart.credential.retain_until() <= now;
             apart.credential.forget_issue(now);
-            if over {
+            if expired {
                 let unknown_revokers = apart.credential.revocations.unknown_revokers();
                 let revoked_in = tenants_of(&apart.credential.revocations);
                 gone.push(RemovedCredential { handle: None, id: *id, issued: None, unknown_revokers, revoked_in });
             }
-            !over
+            !expired
         });
         self.strays.fetch_sub(gone.len(), Ordering::Release);
         gone

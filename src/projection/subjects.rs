@@ -335,15 +335,15 @@ impl Subjects {
     }
 
     /// Removes what has expired in a shard, and returns the subjects of which nothing is left.
-    pub(super) fn sweep(&self, shard: usize, now: Timestamp, gone: impl Fn(Tenant, SubjectHandle)) {
-        let mut over = Vec::new();
+    pub(super) fn sweep(&self, shard: usize, now: Timestamp, emptied: impl Fn(Tenant, SubjectHandle)) {
+        let mut empty = Vec::new();
         self.shards[shard].write().states.retain(|at, state| {
             state.prune(now);
-            over.extend(state.is_empty().then_some(*at));
+            empty.extend(state.is_empty().then_some(*at));
             !state.is_empty()
         });
-        for subject in over.into_iter().map(|at| SubjectHandle::new(shard, at)) {
-            self.tenant(subject).into_iter().for_each(|tenant| gone(tenant, subject));
+        for subject in empty.into_iter().map(|at| SubjectHandle::new(shard, at)) {
+            self.tenant(subject).into_iter().for_each(|tenant| emptied(tenant, subject));
             self.tidy(subject);
         }
         if shard == 0 && self.any_alone.load(Ordering::Acquire) {

@@ -76,8 +76,8 @@ impl Projection {
             sweep.slot = slot + slots as u32;
             return None;
         }
-        let over = |tenant, subject| self.revoked.remove_subject(tenant, subject);
-        self.shared.subjects.sweep(shard, now, over);
+        let emptied = |tenant, subject| self.revoked.remove_subject(tenant, subject);
+        self.shared.subjects.sweep(shard, now, emptied);
         if shard < SMALL_SHARDS {
             self.sweep_small(shard, now);
         }

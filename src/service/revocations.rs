@@ -127,9 +127,9 @@ impl Service {
     pub async fn revoke_subject(
         &self,
         call: &Call,
-        end: NewSubjectRevocation,
+        new: NewSubjectRevocation,
     ) -> Result<RevocationOutcome, Error<RevokeSubjectRejection>> {
-        self.revoke_all_of(call, end).await.map(|(revocations, _)| revocations)
+        self.revoke_all_of(call, new).await.map(|(revocations, _)| revocations)
     }
 
     /// Like [`Service::revoke_subject`], with the state that [`Service::revoked_together`] needs to list the revoked
@@ -137,9 +137,9 @@ impl Service {
     pub async fn revoke_all_of(
         &self,
         call: &Call,
-        end: NewSubjectRevocation,
+        new: NewSubjectRevocation,
     ) -> Result<(RevocationOutcome, Option<WholeRevocation>), Error<RevokeSubjectRejection>> {
-        let NewSubjectRevocation { tenant, subject, kinds, issued_before, keep, hold, why } = end;
+        let NewSubjectRevocation { tenant, subject, kinds, issued_before, keep, hold, why } = new;
         if !call.identity.may(Scope::Revoke, &tenant) {
             return Err(Forbidden.into());
         }
@@ -149,10 +149,10 @@ impl Service {
         let (before, outcome) = {
             let _alone = self.turns.revoking_subjects.lock(&tenant, &subject).await;
             let before = self.projection.subject(&tenant, &subject);
-            let end = RevokeSubject { tenant, subject, kinds, issued_before, keep, hold, reason: why.reason, note };
+            let command = RevokeSubject { tenant, subject, kinds, issued_before, keep, hold, reason: why.reason, note };
             // A call that waits for other nodes does so alone.
             let at_once = Call { consistency: None, ..call.clone() };
-            (before, self.execute(&at_once, end).await?)
+            (before, self.execute(&at_once, command).await?)
         };
         if let Some(consistency) = call.consistency {
             self.wait(&outcome, consistency).await?;

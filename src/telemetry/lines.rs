@@ -6,10 +6,11 @@ use std::io;
 
 use tracing::Subscriber;
 use tracing::field::{Field, Visit};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::LogFormat;
 use crate::json;
@@ -17,17 +18,20 @@ use crate::terminal::{EscapedWriter, escaped_on_one_line};
 
 /// Writes the lines that pass the filter to what `open` returns.
 pub(super) fn logger<W: io::Write + 'static>(
-    filter: EnvFilter,
+    filter: Targets,
     format: LogFormat,
     coloured: bool,
     open: impl Fn() -> W + Send + Sync + 'static,
 ) -> Box<dyn Subscriber + Send + Sync> {
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured);
+    // The filter is next to the registry, so that the most detailed level that it lets through is known to each line's place.
+    let filtered = tracing_subscriber::registry().with(filter);
+    let log = tracing_subscriber::fmt::layer().with_ansi(coloured);
     match format {
-        LogFormat::Text => Box::new(log.fmt_fields(EscapedFields).with_writer(open).finish()),
+        LogFormat::Text => Box::new(filtered.with(log.fmt_fields(EscapedFields).with_writer(open))),
         // A line of JSON has no colours, and strings are the only place of such characters.
         LogFormat::Json => {
-            Box::new(log.json().flatten_event(true).with_writer(move || EscapedWriter::new(open())).finish())
+            let log = log.json().flatten_event(true).with_writer(move || EscapedWriter::new(open()));
+            Box::new(filtered.with(log))
         }
     }
 }
@@ -80,6 +84,7 @@ impl Visit for FieldWriter<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr as _;
     use std::sync::Arc;
 
     use parking_lot::Mutex;
@@ -104,7 +109,7 @@ mod tests {
 
     fn logged(format: LogFormat, coloured: bool) -> String {
         let lines = Lines::default();
-        let (to, filter) = (lines.clone(), EnvFilter::new("info"));
+        let (to, filter) = (lines.clone(), Targets::from_str("info").expect("a filter"));
         tracing::subscriber::with_default(logger(filter, format, coloured, move || to.clone()), || {
             tracing::warn!(subject = FOREIGN, error = %FOREIGN, debugged = ?FOREIGN, count = 7, "said {FOREIGN}");
         });

@@ -28,9 +28,9 @@ impl Demo {
         expect(&revoked, StatusCode::NO_CONTENT)?;
         self.narrator.call("event: revoked", text(&item, "type")?.as_str(), heard);
         claim(text(&item, "id")? == id, || format!("the event is of another session: {item}"))?;
-        let over = whoami(root, &phone).await?;
-        self.tell("GET  …/sessions/whoami, by the phone", &over);
-        expect(&over, StatusCode::UNAUTHORIZED)?;
+        let refused = whoami(root, &phone).await?;
+        self.tell("GET  …/sessions/whoami, by the phone", &refused);
+        expect(&refused, StatusCode::UNAUTHORIZED)?;
         expect(&whoami(root, &laptop).await?, StatusCode::OK)?;
         self.narrator.holds("the phone is logged out, the laptop is not, without an administrator");
         Ok(())

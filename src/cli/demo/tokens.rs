@@ -38,10 +38,10 @@ impl Demo {
         expect(&revoked, StatusCode::NO_CONTENT)?;
         self.narrator.call("event: revoked", text(&item, "type")?.as_str(), heard);
         claim(text(&item, "subject")? == "person-1", || format!("the event is of another subject: {item}"))?;
-        let over = validate(gateway, &token).await?;
-        self.tell("POST …/token/validate", &over);
-        claim(over.body["result"] == json!({"valid": false, "invalidity_reason": "revoked"}), || {
-            format!("the answer is {}", over.body)
+        let refused = validate(gateway, &token).await?;
+        self.tell("POST …/token/validate", &refused);
+        claim(refused.body["result"] == json!({"valid": false, "invalidity_reason": "revoked"}), || {
+            format!("the answer is {}", refused.body)
         })?;
         self.narrator.holds("its signature is valid and it has not expired, but the answer says that it was revoked");
         Ok(())

@@ -11,12 +11,17 @@ pub fn write(bytes: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
     // In pieces of 32 bytes: the writer escapes and copies each piece on its own.
     for piece in bytes.chunks(32) {
         let mut digits = [0; 64];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(piece) {
-            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(piece) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
         }
         f.write_str(std::str::from_utf8(&digits[..piece.len() * 2]).map_err(|_| fmt::Error)?)?;
     }
     Ok(())
+}
+
+/// The digit of that half of a byte. Computed, because the compiler then makes sixteen at once, which it can't with a table.
+const fn digit(half: u8) -> u8 {
+    half + b'0' + if half > 9 { b'a' - b'9' - 1 } else { 0 }
 }
 
 /// Appends the digits to a buffer.

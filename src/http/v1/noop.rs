@@ -1,9 +1,8 @@
 //! `POST /v1/noop`, there for measuring only.
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::http::problem::Problem;
@@ -17,8 +16,9 @@ const ANSWER: &str = concat!(
 );
 
 /// Reads the body and does nothing, for anybody: the rates of the other calls are compared with it.
-pub async fn noop(State(app): State<SharedApp>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    body::read(&headers, body, app.options.body_bytes).await?;
+pub async fn noop(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    body::read(&parts.headers, body, app.options.body_bytes).await?;
     const JSON: HeaderValue = HeaderValue::from_static("application/json");
     Ok((StatusCode::CREATED, [(CONTENT_TYPE, JSON)], ANSWER).into_response())
 }

@@ -182,9 +182,9 @@ pub struct RevocationShown<'a> {
 )]
 pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::command::<RevokeBody>(&app, request, Scope::Revoke).await?;
-    let revocations = match body.end(&app.service)? {
+    let revocations = match body.command(&app.service)? {
         RevokeCommand::One(target, why) => app.service.revoke(&call, target, why).await?,
-        RevokeCommand::All(end) => app.service.revoke_subject(&call, end).await?,
+        RevokeCommand::All(new) => app.service.revoke_subject(&call, new).await?,
         RevokeCommand::Cohort(new) => app.service.revoke_cohort(&call, new).await?,
     };
     answer_with(&app, revocations).await
@@ -206,7 +206,7 @@ enum RevokeCommand {
 const AMBIGUOUS: &str = "name what to revoke in exactly one way: `credential`; `kind` and `id`; `subject`; `application`; `key`; `issuer`; or `tenant` alone";
 
 impl RevokeBody {
-    fn end(self, service: &Service) -> Result<RevokeCommand, Problem> {
+    fn command(self, service: &Service) -> Result<RevokeCommand, Problem> {
         let (credential, id, subject) = (self.credential.as_deref(), self.id.as_deref(), self.subject.as_ref());
         let target = match (credential, (&self.kind, id), subject) {
             (Some(secret), (None, None), None) => target::presented(secret),

@@ -205,7 +205,7 @@ impl<'a> RowReader<'a> {
         let recorder = self.number()? as usize;
         let (origin, application) = *self.recorders.get(recorder.wrapping_sub(1)).ok_or(FORM)?;
         let place = RecordId { origin, sequence: Sequence(u64::from_le_bytes(self.bytes()?)) };
-        let place = self.shared.place(place, application).ok_or(FORM)?;
+        let place = self.shared.hold_place(place, application).ok_or(FORM)?;
         let which_inherited = self.number()? as usize;
         let tenant = self.number()? as usize;
         let tenant = *self.tenants.get(tenant.wrapping_sub(1)).ok_or(FORM)?;

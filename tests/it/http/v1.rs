@@ -60,6 +60,8 @@ async fn every_call_answers_in_its_form() {
     let all = json!({"tenant": "acme", "subject": "other", "kinds": ["token", "ticket"], "hold": 60, "ttl": 60});
     insta::assert_snapshot!("revoke_subject", root.post("/v1/revocations", all).await.shown());
     insta::assert_snapshot!("subject_on_hold", root.get("/v1/subjects/other?tenant=acme").await.shown());
+    // A proof of the newest record waits for the checkpoint over it, which the status then shows.
+    assert_eq!(root.get(&format!("/v1/events/{}/proof", node.head())).await.status, 200);
     insta::assert_snapshot!("status", root.get("/v1/status").await.shown());
     insta::assert_snapshot!("live", node.nobody().get("/health/live").await.shown());
     insta::assert_snapshot!("ready", node.nobody().get("/health/ready").await.shown());

@@ -3,6 +3,7 @@
 mod erasure;
 mod issuer;
 mod overload;
+mod races;
 mod renewals;
 mod sealing;
 

@@ -59,7 +59,7 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     let subject = app.service.named(&tenant, &given);
     let parameters = CriblParameters::of(&parts)?;
     let call = Call { identity, request: request_id(&parts.headers), idempotency: None, consistency: None };
-    let end = NewSubjectRevocation {
+    let new = NewSubjectRevocation {
         tenant,
         subject,
         kinds: parameters.kinds(),
@@ -71,7 +71,7 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     // Before anything is revoked: a caller that has too many of these answers in progress is told to come again.
     let mut pace = app.service.pace(Party::of(&call.identity));
     pace.admit()?;
-    let (_, revoked) = app.service.revoke_all_of(&call, end).await?;
+    let (_, revoked) = app.service.revoke_all_of(&call, new).await?;
     // Without an idempotency key the call is never a repetition, so it has a record of its own.
     let revoked = revoked.ok_or(CriblError::Internal)?;
     Ok(streamed(Listing { service: app.service.clone(), revoked, pace, count: 0, next: Next::First }))

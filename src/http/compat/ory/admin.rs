@@ -241,7 +241,7 @@ pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<
     if !app.service.has_listed_sessions(&admin.tenant, &subject, &mut pace).await? {
         return Err(OryError::NotFound);
     }
-    let end = NewSubjectRevocation {
+    let new = NewSubjectRevocation {
         tenant: admin.tenant,
         subject,
         kinds: Kinds::from_iter([Kind::Session]),
@@ -250,7 +250,7 @@ pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<
         hold: None,
         why: Why::default(),
     };
-    app.service.revoke_subject(&admin.call, end).await?;
+    app.service.revoke_subject(&admin.call, new).await?;
     Ok(wire::no_content())
 }
 

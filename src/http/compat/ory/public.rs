@@ -122,7 +122,7 @@ pub fn paged(mut response: Response, links: HeaderValue, total: usize) -> Respon
 pub async fn disable_others(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     let current = holder(&app, &parts)?;
-    let count = end(&app, &parts, &current, OwnRevocation::Others).await?;
+    let count = revoke_own(&app, &parts, &current, OwnRevocation::Others).await?;
     Ok(wire::json(StatusCode::OK, &OrySessionsRevoked { count }))
 }
 
@@ -154,7 +154,7 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, OryEr
     if other == current.id {
         return Err(OryError::CurrentSession);
     }
-    end(&app, &parts, &current, OwnRevocation::Other(other)).await?;
+    revoke_own(&app, &parts, &current, OwnRevocation::Other(other)).await?;
     Ok(wire::no_content())
 }
 
@@ -193,7 +193,7 @@ pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, OryEr
         (PresentedSession::Inactive, ..) => return Ok(wire::no_content()),
         (PresentedSession::Unknown, ..) => return Err(OryError::UnknownToken),
     };
-    match end(&app, &parts, &leaving, OwnRevocation::Current).await {
+    match revoke_own(&app, &parts, &leaving, OwnRevocation::Current).await {
         // Or another request was faster.
         Ok(_) | Err(OryError::NoCookie) => Ok(wire::no_content()),
         Err(error) => Err(error),
@@ -212,6 +212,6 @@ fn holder(app: &App, parts: &Parts) -> Result<Holder, OryError> {
     credentials::holder(app, &parts.headers).ok_or(OryError::NoCookie)
 }
 
-async fn end(app: &App, parts: &Parts, holder: &Holder, revocation: OwnRevocation) -> Result<usize, OryError> {
+async fn revoke_own(app: &App, parts: &Parts, holder: &Holder, revocation: OwnRevocation) -> Result<usize, OryError> {
     Ok(app.service.revoke_own(holder, caller::request_id(&parts.headers), revocation).await?)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use authledger::cluster::{Anchors, Incarnation, SignedHead};
 use authledger::domain::{
-    CredentialId, Event, LedgerId, NodeKey, NodeName, Origin, RecordId, Recorded, Region, Sequence, State, Timestamp,
+    CredentialKey, Event, LedgerId, NodeKey, NodeName, Origin, RecordId, Recorded, Region, Sequence, State, Timestamp,
 };
 use authledger::event_log::{ChainHash, Head};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -105,10 +105,12 @@ impl Disk {
         Head { sequence: Sequence(places.len() as u64), hash }
     }
 
-    /// Whether the issue of that session is in the log.
-    pub fn has_issued(&self, session: CredentialId) -> bool {
-        let is_it =
-            |entry: &Entry| matches!(&entry.recorded.event, Event::SessionIssued(issued) if issued.id == session);
+    /// Whether the issue of that credential is in the log.
+    pub fn has_issued(&self, credential: CredentialKey) -> bool {
+        let is_it = |entry: &Entry| {
+            let issues = entry.recorded.event.facets().issues;
+            issues.is_some_and(|issues| (issues.kind, issues.name.id()) == (credential.kind, credential.id))
+        };
         self.log.iter().any(is_it)
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use authledger::cluster::Anchors;
 use authledger::domain::{
-    Caller, Cohort, Command, CredentialRef, EraseSubject, Grants, JoinNode, Kind, Kinds, NodeJoined, PeerAddress,
-    Reads, RemoveApplication, RevokeCohort, RevokeSubject, Tenant, TokenForm,
+    Caller, Cohort, Command, CredentialRef, EraseSubject, Grants, IssueToken, JoinNode, Kind, Kinds, NodeJoined,
+    ParentChoice, PeerAddress, Reads, RemoveApplication, RevokeCohort, RevokeSubject, Tenant, TokenForm,
 };
 
 use super::disk::Disk;
@@ -14,8 +14,8 @@ use super::truth::Checked;
 use super::weaken::Weakness;
 use super::world::World;
 use crate::support::node::{
-    application_id, issue, issue_session, jti, jwt, new_token, register, renew, replace, revoke, revoke_id,
-    revoke_named, seconds, session_digest, session_id, subject, token_digest,
+    application_id, digest, issue, issue_session, jti, jwt, new_token, register, renew, replace, revoke, revoke_id,
+    revoke_named, seconds, session_digest, session_id, subject, ticket_key, token_digest, token_key,
 };
 
 const SUBJECTS: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
@@ -184,7 +184,17 @@ impl Run {
                 let session = random.percent(50).then(|| random.below(self.sessions.len() as u64));
                 let session = session.filter(|number| (*number as usize) < self.sessions.len());
                 let owner = session.map_or(whose, |number| self.sessions[number as usize]);
-                Command::IssueToken(new_token("default", form, SUBJECTS[owner], session).into())
+                let new = new_token("default", form, SUBJECTS[owner], session);
+                // Some come from a ticket or another token, whoever has that.
+                let other = session.is_none() && random.percent(60);
+                let parent = other.then(|| {
+                    ParentChoice::Any(match random.below(3) {
+                        0 => ticket_key(digest(random.below(self.tickets + 1)).id()),
+                        1 => token_key(&CredentialRef::Digest(token_digest(random.below(number + 1)))),
+                        _ => token_key(&jwt(random.below(number + 1))),
+                    })
+                });
+                Command::IssueToken(IssueToken { parent: parent.or(new.parent), ..new }.into())
             }
             50..=59 => {
                 let number = random.below(self.tickets + 1);

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use authledger::cluster::Incarnation;
 use authledger::domain::{
     Ancestor, ApplicationId, Cohort, CredentialKey, CredentialRef, Digest, Event, Fingerprint, Inactive, Kind, NodeKey,
-    Origin, PresentedToken, RecordId, Recorded, Sequence, Subject, Tenant,
+    Origin, PresentedToken, RecordId, Recorded, Sequence, State, Subject, Tenant, ancestors,
 };
 use authledger::event_log::ChainHash;
 
 use super::disk::Entry;
 use super::node::{Phase, SimNode, Wait};
 use super::world::World;
-use crate::support::node::{own_session, presented_token};
+use crate::support::node::presented_token;
 
 /// How far a node had applied each origin.
 pub type Knew = BTreeMap<Origin, Sequence>;
@@ -37,6 +37,8 @@ pub struct Truth {
     pub unseen: BTreeSet<RecordId>,
     /// The records by which any node found a credential revoked.
     inactive: BTreeMap<CredentialKey, BTreeSet<(RecordId, ChainHash)>>,
+    /// Every issue: a token says how its ancestors were issued.
+    issues: State,
     /// JWTs, as their bearers present them, to whatever node.
     jwts: BTreeMap<CredentialKey, PresentedToken>,
 }
@@ -59,6 +61,10 @@ impl Truth {
         if known.len() > 1 {
             self.forked.insert(entry.recorded.place.origin);
         }
+        // The issue of a child needs its parent's, so that was recorded before.
+        if entry.recorded.event.facets().issues.is_some() {
+            self.issues.fold(&entry.recorded);
+        }
         match &entry.recorded.event {
             Event::NodeRemoved(removed) => drop(self.removed.insert(removed.key)),
             Event::Revoked(revoked) if !revoked.known => drop(self.unseen.insert(entry.recorded.place)),
@@ -68,11 +74,9 @@ impl Truth {
                     issued_at_seconds: Some(entry.recorded.recorded_at.as_seconds()),
                     expires_at: Some(issued.expires_at),
                     generation: Some(issued.generation.clone()),
-                    ancestors: issued
-                        .parent
-                        .map(|parent| own_session(parent.key.id, issued.subject.clone()))
-                        .into_iter()
-                        .collect(),
+                    ancestors: ancestors(&self.issues, issued.parent),
+                    application: entry.recorded.application(),
+                    key: issued.key.clone(),
                     ..presented_token(issued.name.clone(), issued.subject.clone())
                 };
                 self.jwts.insert(issued.key(), presented);
@@ -179,17 +183,24 @@ impl World {
                 let hash = node.disk.hash_at(place.origin, place.sequence).unwrap();
                 self.truth.inactive.entry(key).or_default().insert((place, hash));
             }
-            // The revocation of a token's parent revokes the token where the parent is known.
+            // The revocation of an ancestor revokes its descendants where all between them are known.
             let issue = credential.and_then(|credential| credential.issue.as_ref());
-            let claimed = || jwt.and_then(|jwt| jwt.ancestors.first()).map(Ancestor::key);
-            let parent = issue.map_or_else(claimed, |issue| issue.parent().map(|parent| parent.key));
+            let lineage = || -> Vec<CredentialKey> {
+                match (issue, jwt) {
+                    (Some(issue), _) => {
+                        ancestors(&self.truth.issues, issue.parent()).iter().map(Ancestor::key).collect()
+                    }
+                    (None, Some(jwt)) => jwt.ancestors.iter().map(Ancestor::key).collect(),
+                    (None, None) => Vec::new(),
+                }
+            };
             if judged.is_ok()
-                && parent.is_none_or(|parent| node.disk.has_issued(parent.id))
                 && let Some(places) = self.truth.inactive.get(&key)
                 && let Some((place, _)) = places.iter().find(|(place, hash)| {
                     node.disk.hash_at(place.origin, place.sequence) == Some(*hash)
                         && !self.truth.forked.contains(&place.origin)
                 })
+                && lineage().into_iter().all(|ancestor| node.disk.has_issued(ancestor))
             {
                 let by = node.disk.at(*place).map(|entry| &*entry.text);
                 let issued = node
