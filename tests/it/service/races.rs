@@ -4,9 +4,10 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 
 use authledger::clock::Clock;
-use authledger::domain::{Aal, CredentialId, IssueTokenRejection, Kind, Kinds, Subject, Tenant};
+use authledger::domain::{Aal, CredentialId, IssueRejection, IssueTokenRejection, Kind, Kinds, Subject, Tenant};
 use authledger::service::{
-    Call, Error, IssuedToken, NewSession, NewSubjectRevocation, NewToken, Personal, Service, Target, TokenRefusal, Why,
+    Call, Error, IssuedToken, NewSession, NewSubjectRevocation, NewToken, Personal, Service, Target, TokenParent,
+    TokenRefusal, Why,
 };
 
 use super::{call, start};
@@ -19,7 +20,7 @@ const AT_ONCE: usize = 32;
 /// How the races came out.
 #[derive(Debug, Default)]
 struct Outcomes {
-    /// The token was issued first, and was revoked with its session.
+    /// The token was issued first, and was revoked with its parent.
     issued: usize,
     /// The revocation came first.
     refused: usize,
@@ -47,6 +48,7 @@ impl Racer {
             aal: Aal::Aal1,
             methods: Vec::new(),
             personal: Personal::default(),
+            parent: None,
         };
         self.service.issue_session(&self.call, new).await.expect("a session").session.id
     }
@@ -54,14 +56,14 @@ impl Racer {
     async fn issue(
         self,
         subject: Subject,
-        session: CredentialId,
+        parent: TokenParent,
         opaque: bool,
     ) -> Result<IssuedToken, Error<TokenRefusal>> {
         let new = NewToken {
             tenant: Tenant::default(),
             subject,
             ttl: None,
-            session: Some(session),
+            parent: Some(parent),
             audience: Vec::new(),
             scope: None,
             confirmation: None,
@@ -95,7 +97,14 @@ impl Racer {
         let subject = Subject::new(&format!("subject-{number}")).expect("a subject");
         let session = self.session(&subject).await;
         let (opaque, alone) = (number.is_multiple_of(2), number % 4 < 2);
-        let issue = self.clone().issue(subject.clone(), session, opaque);
+        // Half of the tokens are an agent's, which come from the person's session.
+        let (owner, parent) = if number % 16 < 8 {
+            (subject.clone(), TokenParent::OwnSession(session))
+        } else {
+            let agent = Subject::new("agent").expect("a subject");
+            (agent, TokenParent::Any(Target::Id(Kind::Session, session)))
+        };
+        let issue = self.clone().issue(owner, parent, opaque);
         let revocation = self.clone().revoke(subject, session, alone);
         // The runtime has several threads, and starts now this one first, now that one.
         let (issued, ()) = if number % 8 < 4 {
@@ -108,19 +117,19 @@ impl Racer {
         match issued {
             Ok(token) => {
                 let found = self.service.introspect(&self.call.identity, token.secret.expose(), None).await;
-                assert!(found.expect("an answer").is_none(), "the token of race {number} outlives its session");
+                assert!(found.expect("an answer").is_none(), "the token of race {number} outlives its parent");
                 Outcomes { issued: 1, refused: 0 }
             }
-            Err(Error::Refused(TokenRefusal::Rejected(IssueTokenRejection::SessionInactive))) => {
-                Outcomes { issued: 0, refused: 1 }
-            }
+            Err(Error::Refused(TokenRefusal::Rejected(
+                IssueTokenRejection::SessionInactive | IssueTokenRejection::Issue(IssueRejection::ParentInactive),
+            ))) => Outcomes { issued: 0, refused: 1 },
             Err(error) => panic!("race {number}: {error}"),
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-async fn an_issue_that_races_the_revocation_of_its_session_leaves_no_active_token() {
+async fn an_issue_that_races_the_revocation_of_its_parent_leaves_no_active_token() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), &Clock::system(), 8_192).await;
     let racer = Racer { service: running.service.clone(), call: Arc::new(call(&running.service)) };

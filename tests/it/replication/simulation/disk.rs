@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use authledger::cluster::{Anchors, Incarnation, SignedHead};
 use authledger::domain::{
-    CredentialKey, Event, LedgerId, NodeKey, NodeName, Origin, RecordId, Recorded, Region, Sequence, State, Timestamp,
+    CredentialKey, LedgerId, NodeKey, NodeName, Origin, RecordId, Recorded, Region, Sequence, State, Timestamp,
 };
 use authledger::event_log::{ChainHash, Head};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};

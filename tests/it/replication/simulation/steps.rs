@@ -179,8 +179,11 @@ impl Run {
             34..=49 => {
                 self.tokens += 1;
                 let number = self.tokens - 1;
-                let jwt = random.percent(30);
-                let form = if jwt { TokenForm::Jwt(jti(number)) } else { TokenForm::Opaque(token_digest(number)) };
+                let form = if random.percent(30) {
+                    TokenForm::Jwt(jti(number))
+                } else {
+                    TokenForm::Opaque(token_digest(number))
+                };
                 let session = random.percent(50).then(|| random.below(self.sessions.len() as u64));
                 let session = session.filter(|number| (*number as usize) < self.sessions.len());
                 let owner = session.map_or(whose, |number| self.sessions[number as usize]);
