@@ -16,6 +16,7 @@ use super::ids::{
     Tenant,
 };
 use super::node::{NodeKey, PeerAddress, Reads};
+use super::status_list::{StatusIndex, StatusListOpened, StatusListPublished};
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
 
@@ -56,6 +57,10 @@ pub enum Event {
     KeyPublished(KeyPublished),
     /// A key no longer signs.
     KeyRetired(KeyId),
+    /// A status list takes indexes from now on.
+    StatusListOpened(StatusListOpened),
+    /// A status list was published.
+    StatusListPublished(Box<StatusListPublished>),
     /// A node belongs to this ledger: an administrator said so.
     NodeJoined(Box<NodeJoined>),
     /// A node has caught up, or reads other events than before: it says so itself.
@@ -77,7 +82,7 @@ impl Event {
     pub const fn version(&self) -> u64 {
         match self {
             Self::SubjectRevoked(SubjectRevoked { issued_before: None, .. }) => 1,
-            Self::TokenIssued(issued) if issued.confirmation.is_none() => 1,
+            Self::TokenIssued(issued) if issued.confirmation.is_none() && issued.status.is_none() => 1,
             _ => self.event_type().version,
         }
     }
@@ -207,6 +212,8 @@ pub struct TokenIssued {
     pub scope: Option<Box<str>>,
     /// What it is bound to, if it is.
     pub confirmation: Option<Confirmation>,
+    /// Its entry in a status list, if it has one.
+    pub status: Option<StatusIndex>,
     /// When it expires. It cannot be extended.
     pub expires_at: Timestamp,
     /// The generation of its subject and cohorts, as its issuer knew it.

@@ -26,6 +26,7 @@ mod sessions;
 mod shares;
 mod signing;
 mod start_error;
+mod status_lists;
 mod tickets;
 mod tokens;
 
@@ -74,6 +75,7 @@ pub use sessions::{
 pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
 pub use signing::{KeyStage, PublishedKey, PublishedKeySet, RESERVED_CLAIMS, RotatedKeys};
 pub use start_error::StartError;
+pub use status_lists::{ServedStatusList, StatusListAnswer, StatusListSettings};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, SessionToken, looks_like_jwt};
 
@@ -85,6 +87,7 @@ use revoked::OneByOne;
 use sealing::Sealer;
 use sessions::FactsCache;
 use signing::Signing;
+use status_lists::StatusLists;
 
 /// The caller, and what it may do.
 #[derive(Clone, Debug)]
@@ -154,6 +157,7 @@ pub struct Service {
     signing: Signing,
     sealer: Arc<Sealer>,
     facts: FactsCache,
+    status_lists: StatusLists,
     questions: Questions,
     /// The proofs of possession that this process has accepted.
     proofs: Proofs,

@@ -8,10 +8,11 @@ use super::super::event::{Event, SessionExtended, SessionIssued, TicketIssued, T
 use super::super::ids::Subject;
 use super::super::rejections::{ExtendRejection, Forbidden, IssueRejection, IssueTokenRejection};
 use super::super::state::View;
+use super::super::status_list::StatusListClass;
 use super::super::subject::{Generation, SubjectState};
 use super::super::time::{Timestamp, Ttl};
 use super::keys::signing_key;
-use super::{allow, one, settled};
+use super::{allow, one, settled, status_lists};
 
 /// The most entries of a generation that a JWT lists; a token that needs more is opaque.
 pub const MAX_JWT_GENERATION: usize = 16;
@@ -157,12 +158,20 @@ pub fn token(
         return Err(IssueTokenRejection::GenerationTooLarge);
     }
     // A JWT gives its expiry in whole seconds, and both must say the same.
-    let expires_at = now.plus(issue.ttl.unwrap_or(policy.token_ttl).min(policy.longest_life)).floor_to_seconds();
+    let life = issue.ttl.unwrap_or(policy.token_ttl).min(policy.longest_life);
+    let expires_at = now.plus(life).floor_to_seconds();
     let session_end = session.map(|session| session.expires_at.floor_to_seconds());
     // The session expires sooner than a JWT can say.
     if session_end.is_some_and(|end| end <= now) {
         return Err(IssueTokenRejection::SessionInactive);
     }
+    let status = match issue.status.as_ref().filter(|_| key.is_some()) {
+        None => None,
+        Some(draws) => {
+            let index = status_lists::index(view, origin, StatusListClass::of(life), draws, now);
+            Some(index.ok_or(IssueTokenRejection::NoStatusList)?)
+        }
+    };
     let issued = TokenIssued {
         name,
         key,
@@ -172,6 +181,7 @@ pub fn token(
         audience: issue.audience.clone(),
         scope: issue.scope.clone(),
         confirmation: issue.confirmation,
+        status,
         expires_at: session_end.map_or(expires_at, |end| end.min(expires_at)),
         generation,
         sealed: issue.sealed.clone(),

@@ -53,6 +53,8 @@ event_types! {
     SESSION_EXTENDED = "session.extended", 1, false;
     SESSION_ISSUED = "session.issued", 1, false;
     SESSION_REVOKED = "session.revoked", 1, true;
+    STATUS_LIST_OPENED = "status_list.opened", 1, false;
+    STATUS_LIST_PUBLISHED = "status_list.published", 1, false;
     SUBJECT_ERASED = "subject.erased", 1, true;
     SUBJECT_REVOKED = "subject.revoked", 2, true;
     TICKET_ISSUED = "ticket.issued", 1, false;
@@ -285,6 +287,8 @@ impl Event {
             Self::SubjectErased(_) => &EventType::SUBJECT_ERASED,
             Self::KeyPublished(_) => &EventType::KEY_PUBLISHED,
             Self::KeyRetired(_) => &EventType::KEY_RETIRED,
+            Self::StatusListOpened(_) => &EventType::STATUS_LIST_OPENED,
+            Self::StatusListPublished(_) => &EventType::STATUS_LIST_PUBLISHED,
             Self::NodeJoined(_) => &EventType::NODE_JOINED,
             Self::NodeUpgraded(_) => &EventType::NODE_UPGRADED,
             Self::NodeRemoved(_) => &EventType::NODE_REMOVED,
@@ -345,6 +349,8 @@ impl Event {
             | Self::ApplicationRemoved(_)
             | Self::KeyPublished(_)
             | Self::KeyRetired(_)
+            | Self::StatusListOpened(_)
+            | Self::StatusListPublished(_)
             | Self::NodeUpgraded(_)
             | Self::NodeRemoved(_) => none,
         }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::forms::{GenerationData, SessionId, Text};
+use super::status_lists::StatusIndexData;
 use super::{RecordError, filled, instant, integer};
 use crate::domain::{
     Aal, Confirmation, CredentialRef, Digest, Issuer, KeyId, Method, MethodName, Sealed, SessionExtended,
@@ -181,6 +182,8 @@ pub(super) struct TokenIssuedData<'a> {
     scope: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     cnf: Option<ConfirmationData<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<StatusIndexData>,
     expires_at: u64,
     not_after: u64,
     #[serde(default, skip_serializing_if = "GenerationData::is_empty")]
@@ -233,6 +236,7 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
                 .then(|| issued.audience.iter().map(|one| one.to_string()).collect()),
             scope: issued.scope.as_deref().map(Cow::Borrowed),
             cnf: issued.confirmation.map(ConfirmationData::from),
+            status: issued.status.map(StatusIndexData::from),
             expires_at: issued.expires_at.as_millis(),
             not_after: issued.expires_at.as_millis(),
             generation: GenerationData(issued.generation.clone()),
@@ -242,10 +246,10 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
 }
 
 impl TokenIssuedData<'_> {
-    /// `cnf` is what version 2 has, and version 1 has not.
+    /// Version 2 has `cnf` or `status`, and version 1 has neither.
     pub(super) fn into_domain(self, version: u64) -> Result<TokenIssued, RecordError> {
-        if self.cnf.is_some() != (version >= 2) {
-            return Err(RecordError::malformed("`cnf` and the version do not agree"));
+        if (self.cnf.is_some() || self.status.is_some()) != (version >= 2) {
+            return Err(RecordError::malformed("`cnf`, `status` and the version do not agree"));
         }
         let name = match (self.digest, self.iss, self.jti) {
             (Some(digest), None, None) => CredentialRef::Digest(digest.0),
@@ -254,6 +258,9 @@ impl TokenIssuedData<'_> {
         };
         if self.kid.is_some() && name.digest().is_some() {
             return Err(RecordError::malformed("a key that signed a token which is not a JWT"));
+        }
+        if self.status.is_some() && self.kid.is_none() {
+            return Err(RecordError::malformed("an entry of a status list for a token that is not a JWT of this ledger"));
         }
         if self.not_after != self.expires_at {
             return Err(RecordError::malformed("a token that expires at one instant and is active until another"));
@@ -267,6 +274,7 @@ impl TokenIssuedData<'_> {
             audience: filled(self.audience)?.into_iter().map(Into::into).collect(),
             scope: self.scope.map(Into::into),
             confirmation: self.cnf.map(ConfirmationData::into_domain).transpose()?,
+            status: self.status.map(StatusIndexData::into_domain).transpose()?,
             expires_at: instant(self.expires_at)?,
             generation: self.generation.into_domain()?,
             sealed: sealed(self.claims)?,

@@ -3,7 +3,7 @@
 use authledger::domain::{
     Aal, Actor, Confirmation, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Issuer, KeyId,
     KeyPublished, Kind, MAX_INTEGER, Method, MethodName, Reason, Recorded, RequestId, Sealed, Sequence,
-    SessionExtended, SessionIssued, Subject, Tenant, Thumbprint, TokenId, TokenIssued,
+    SessionExtended, SessionIssued, StatusIndex, Subject, Tenant, Thumbprint, TokenId, TokenIssued,
 };
 
 use super::golden::{DAY, a, at, b, by_application, by_root, record, secret};
@@ -113,6 +113,7 @@ pub(super) fn tokens() -> Vec<Recorded> {
         audience: Vec::new(),
         scope: None,
         confirmation: None,
+        status: None,
         expires_at: at(T + 4_000_000),
         generation: Default::default(),
         sealed: None,
@@ -154,6 +155,7 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
         audience: Vec::new(),
         scope: None,
         confirmation: Some(Confirmation::Certificate(thumbprint("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0"))),
+        status: None,
         expires_at: at(T + 4_000_000),
         generation: Default::default(),
         sealed: None,
@@ -169,9 +171,17 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
         sealed: Some(sealed()),
         ..opaque.clone()
     };
+    let listed = TokenIssued {
+        name: jwt("6f1f2a6e-3f5b-4c1d-9a57-0d9e6c2b8a13"),
+        key: Some(key()),
+        confirmation: None,
+        status: Some(StatusIndex { list: super::status_lists::list(), index: 413 }),
+        ..opaque.clone()
+    };
     vec![
         by_default(record(51, 400_007, Event::TokenIssued(opaque.into()))),
         by_default(record(52, 400_008, Event::TokenIssued(signed.into()))),
+        by_default(record(55, 400_011, Event::TokenIssued(listed.into()))),
     ]
 }
 

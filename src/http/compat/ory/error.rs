@@ -150,7 +150,7 @@ impl From<TokenRefusal> for OryError {
             }
             TokenRefusal::SigningKeyTooNew { .. } => Self::Unavailable,
             // The settings with the templates are checked at the start.
-            TokenRefusal::ReservedClaim | TokenRefusal::PersonalDataTooLarge => Self::internal(&refusal),
+            TokenRefusal::ReservedClaim | TokenRefusal::PersonalDataTooLarge | TokenRefusal::StatusListsOff => Self::internal(&refusal),
         }
     }
 }
@@ -167,6 +167,8 @@ impl From<IssueTokenRejection> for OryError {
             IssueTokenRejection::GenerationTooLarge => {
                 Self::Malformed("This session's subject was revoked on more nodes than a JWT can list.")
             }
+            // A session's token is given no entry unless every token is; then a list is being opened.
+            IssueTokenRejection::NoStatusList => Self::Unavailable,
             IssueTokenRejection::NoSigningKey | IssueTokenRejection::IssuerDiffers => Self::internal(&rejection),
         }
     }
@@ -338,6 +340,7 @@ mod tests {
         }
         for refusal in [
             TokenRefusal::ReservedClaim,
+            TokenRefusal::StatusListsOff,
             TokenRefusal::PersonalDataTooLarge,
             TokenRefusal::IssuerNotConfigured,
             TokenRefusal::SigningKeyTooNew { from: Timestamp::default() },
