@@ -26,8 +26,10 @@ pub struct RebuiltStatusList {
     pub uri: Option<String>,
     /// The array that follows from the log.
     pub array: StatusArray,
-    /// The token. Nothing, if this release does not have the encoder, or the log does not have the key.
+    /// The token. Nothing, if records are missing, this release does not have the encoder, or the log does not have the key.
     pub token: Option<String>,
+    /// Whether this log has all records that it follows from. Those of other nodes may still arrive.
+    pub is_whole: bool,
     /// What is wrong with the publication.
     pub flaw: Option<StatusListFlaw>,
 }
@@ -47,8 +49,8 @@ pub enum StatusListFlaw {
     /// It was published no later than the one before it, or from fewer records.
     #[error("status list {list}, published at {iat}: it is no later than the publication before it")]
     Order { list: StatusListId, iat: u64 },
-    /// It follows from records that are not there, or from itself.
-    #[error("status list {list}, published at {iat}: it follows from record {origin}/{sequence}, which the log does not have before it")]
+    /// It follows from itself, or from later records of its origin.
+    #[error("status list {list}, published at {iat}: it follows from record {origin}/{sequence}, which is not before it")]
     Beyond { list: StatusListId, iat: u64, origin: Origin, sequence: u64 },
     /// The list was never opened.
     #[error("status list {list}, published at {iat}: the log has no opening of it")]
@@ -178,41 +180,19 @@ impl Gathered {
         let mut before: Option<&StatusListPublished> = None;
         for (place, published) in publications.iter().take_while(|(_, one)| at.is_none_or(|at| one.iat <= at)) {
             making.reach(published);
-            let flaw = match (entries, self.misplaced(*place, published, before)) {
+            let is_there = |(origin, sequence)| self.heads.get(origin).is_some_and(|head| sequence <= head);
+            let is_whole = published.upto.iter().all(is_there);
+            let differs = is_whole && making.array.hash() != published.array;
+            let flaw = match (entries, misplaced(*place, published, before)) {
                 (None, _) => Some(StatusListFlaw::Unopened { list, iat: published.iat }),
                 (Some(_), Some(flaw)) => Some(flaw),
-                (Some(_), None) if making.array.hash() != published.array => {
-                    Some(StatusListFlaw::Array { list, iat: published.iat })
-                }
-                (Some(_), None) => None,
+                (Some(_), None) => differs.then_some(StatusListFlaw::Array { list, iat: published.iat }),
             };
             let array = making.array.clone();
             before = Some(published);
             let (published, uri, token) = (published.clone(), None, None);
-            show(RebuiltStatusList { place: *place, published, uri, array, token, flaw });
+            show(RebuiltStatusList { place: *place, published, uri, array, token, is_whole, flaw });
         }
-    }
-
-    fn misplaced(
-        &self,
-        place: RecordId,
-        published: &StatusListPublished,
-        before: Option<&StatusListPublished>,
-    ) -> Option<StatusListFlaw> {
-        let (list, iat) = (published.list, published.iat);
-        let shrinks = |before: &StatusListPublished| {
-            let reached = |origin: &Origin| published.upto.get(origin).copied().unwrap_or_default();
-            before.iat >= iat || before.upto.iter().any(|(origin, sequence)| reached(origin) < *sequence)
-        };
-        if before.is_some_and(shrinks) {
-            return Some(StatusListFlaw::Order { list, iat });
-        }
-        let is_there = |(origin, sequence): &(&Origin, &Sequence)| {
-            let head = self.heads.get(origin).copied().unwrap_or_default();
-            **sequence <= head && (**origin != place.origin || **sequence < place.sequence)
-        };
-        let beyond = published.upto.iter().find(|one| !is_there(one));
-        beyond.map(|(origin, sequence)| StatusListFlaw::Beyond { list, iat, origin: *origin, sequence: sequence.0 })
     }
 
     /// The same with its token, whose signature is checked.
@@ -223,7 +203,7 @@ impl Gathered {
             let flaw = rebuilt.flaw.or(Some(StatusListFlaw::Key { list, iat, kid }));
             return RebuiltStatusList { flaw, ..rebuilt };
         };
-        let token = status_list::token(published, &key.issuer, &rebuilt.array);
+        let token = status_list::token(published, &key.issuer, &rebuilt.array).filter(|_| rebuilt.is_whole);
         let is_signed = |token: &String| {
             let signed = token.rsplit_once('.').zip(status_list::signature_of(token));
             signed.is_some_and(|((input, _), signature)| {
@@ -234,6 +214,24 @@ impl Gathered {
         let flaw = rebuilt.flaw.or(forged.then_some(StatusListFlaw::Signature { list, iat, kid }));
         RebuiltStatusList { uri: Some(list_uri(&key.issuer, list)), token, flaw, ..rebuilt }
     }
+}
+
+/// Whether it is later than the publication before, and follows from records before it.
+fn misplaced(
+    place: RecordId,
+    published: &StatusListPublished,
+    before: Option<&StatusListPublished>,
+) -> Option<StatusListFlaw> {
+    let (list, iat) = (published.list, published.iat);
+    let shrinks = |before: &StatusListPublished| {
+        let reached = |origin: &Origin| published.upto.get(origin).copied().unwrap_or_default();
+        before.iat >= iat || before.upto.iter().any(|(origin, sequence)| reached(origin) < *sequence)
+    };
+    if before.is_some_and(shrinks) {
+        return Some(StatusListFlaw::Order { list, iat });
+    }
+    let own = published.upto.get(&place.origin).filter(|own| **own >= place.sequence)?;
+    Some(StatusListFlaw::Beyond { list, iat, origin: place.origin, sequence: own.0 })
 }
 
 const SESSION_ISSUED: &str = "session.issued";

@@ -1,6 +1,6 @@
 //! Token Status Lists: which indexes are taken, and what was published last.
 //!
-//! The array itself is no state: it follows from the tokens with an index, and is made where it is published.
+//! The array itself is not state: it follows from the tokens with an index, and is made where it is published.
 
 use std::collections::BTreeMap;
 use std::fmt;

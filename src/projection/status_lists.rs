@@ -1,7 +1,7 @@
 //! Status lists in memory: which token has which entry, and the entries of tokens that were revoked.
 //!
-//! A revocation notes an entry at once, while the record is folded in; the array is made from these notes by whoever publishes it. A node
-//! without lists keeps nothing and does nothing here.
+//! A revocation notes an entry at once, while the record is folded in. A publication makes the array from these notes. A node without lists
+//! keeps nothing and does nothing here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -98,8 +98,8 @@ pub struct StatusListShown {
     pub view: StatusListView,
     /// Its last publication.
     pub published: Option<(RecordId, Arc<StatusListPublished>)>,
-    /// Whether entries have been noticed that were not taken off since.
-    pub has_revoked: bool,
+    /// Whether entries have been noticed that were not taken off since, or may be noticed by looking at all tokens.
+    pub may_have_changed: bool,
 }
 
 impl Lists {
@@ -241,9 +241,10 @@ impl Projection {
             return Vec::new();
         }
         let inner = self.lists.inner.lock();
+        let may_have = inner.is_sweep_due || !inner.alone.is_empty();
         let shown = inner.by_id.values().filter_map(|list| {
             let published = list.state.published.clone();
-            Some(StatusListShown { view: list.state.view()?, published, has_revoked: !list.revoked.is_empty() })
+            Some(StatusListShown { view: list.state.view()?, published, may_have_changed: may_have || !list.revoked.is_empty() })
         });
         shown.collect()
     }

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -85,6 +86,8 @@ pub(super) struct StatusLists {
     opening: tokio::sync::Mutex<()>,
     /// Lists that could not be made again: reported once.
     reported: Mutex<BTreeSet<StatusListId>>,
+    /// Whether the files of lists that were retired have been removed.
+    is_tidy: AtomicBool,
 }
 
 impl StatusLists {
@@ -96,6 +99,7 @@ impl StatusLists {
             arrays: Arc::default(),
             opening: tokio::sync::Mutex::default(),
             reported: Mutex::default(),
+            is_tidy: AtomicBool::default(),
         }
     }
 }
@@ -167,13 +171,26 @@ impl Service {
                 Err(_) => {}
             }
         }
+        if !self.status_lists.is_tidy.swap(true, Ordering::Relaxed) {
+            self.remove_files_except(&known);
+        }
         let gone: Vec<_> = self.status_lists.served.read().keys().filter(|id| !known.contains(id)).copied().collect();
         for id in gone {
             self.status_lists.served.write().remove(&id);
             self.status_lists.arrays.lock().await.remove(&id);
-            // What is left is removed with the directory, which is derived.
-            let path = self.status_lists.directory.join(id.as_str());
-            let _ = fs::remove_file(path.with_extension(JWT_EXTENSION));
+            self.status_lists.is_tidy.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes the files of lists that were retired, and what a crash has left. What can't be removed now is derived, and does no harm.
+    fn remove_files_except(&self, known: &BTreeSet<StatusListId>) {
+        let Ok(files) = fs::read_dir(&self.status_lists.directory) else { return };
+        for path in files.filter_map(|file| Some(file.ok()?.path())) {
+            let id = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
+            let is_list = path.extension().is_some_and(|extension| extension == JWT_EXTENSION);
+            if !is_list || id.is_none_or(|id| !known.contains(&id)) {
+                let _ = fs::remove_file(path);
+            }
         }
     }
 
@@ -229,10 +246,11 @@ impl Service {
     }
 
     fn is_due(&self, list: &StatusListShown, settings: StatusListSettings) -> bool {
-        let since = |published: &StatusListPublished| published.iat + settings.interval.as_secs();
-        let is_free =
-            list.published.as_ref().is_none_or(|(_, published)| self.clock.now().as_seconds() >= since(published));
-        self.is_aged(list) || (list.has_revoked && is_free)
+        let now = self.clock.now().as_seconds();
+        // A clock that was ahead when the list was signed, and has been set back since, does not keep revocations waiting.
+        let waits = |iat: u64| (iat..iat + settings.interval.as_secs()).contains(&now);
+        let is_waiting = list.published.as_ref().is_some_and(|(_, published)| waits(published.iat));
+        self.is_aged(list) || (list.may_have_changed && !is_waiting)
     }
 
     /// Whether the list is to be published even if nothing has changed.
@@ -286,7 +304,7 @@ impl Service {
         self.projection.status_lists().into_iter().find(|list| list.view.opened.list == id)
     }
 
-    /// Sees to it that the newest publication is served, whoever published it.
+    /// Sees to it that the newest publication is served, also one of another node.
     async fn serve_published(&self, list: &StatusListShown) -> Result<(), Failure> {
         let Some((_, published)) = &list.published else { return Ok(()) };
         let id = list.view.opened.list;

@@ -18,7 +18,7 @@ pub fn deflate(encoder: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     (encoder == ENCODER).then(|| compress_to_vec_zlib(bytes, LEVEL))
 }
 
-/// The bytes that were compressed, whoever compressed them; nothing if they are more than [`MAX_ARRAY_BYTES`], or if anything is wrong with the
+/// The bytes that were compressed, by any encoder; nothing if they are more than [`MAX_ARRAY_BYTES`], or if anything is wrong with the
 /// stream or follows it.
 pub fn inflate(compressed: &[u8]) -> Option<Vec<u8>> {
     const FLAGS: u32 = inflate_flags::TINFL_FLAG_PARSE_ZLIB_HEADER

@@ -30,7 +30,7 @@ pub enum ListedTokens {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StatusHistory {
-    /// Nobody: it shows a token's past to whoever has seen the token.
+    /// Nobody: it shows a token's past to everybody who has seen the token.
     #[default]
     Off,
     /// Applications with the scope `audit` in every tenant.

@@ -80,7 +80,7 @@ fn the_named_encoder_makes_the_bytes_that_it_has_always_made() {
     };
     assert_eq!(ENCODER, "miniz_oxide-0.9 level 9");
     let none = StatusArray::new(StatusWidth::One, 1 << 17);
-    let made = [(38, "2f4471dc694b9494".to_owned()), (2_000, String::new())];
+    let made = [(38, "2f4471dc694b9494".to_owned()), (1_945, "a60705c71935bacc".to_owned())];
     assert_eq!([pinned(&none), pinned(&array)], made);
     assert_eq!(deflate("zlib 9", array.bytes()), None, "an encoder that this release does not have");
 }

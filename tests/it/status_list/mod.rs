@@ -1,5 +1,5 @@
 //! Token Status Lists: the bytes, what is published, and what follows from the log.
 
 mod bytes;
-mod law;
+pub mod law;
 mod served;

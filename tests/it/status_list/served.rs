@@ -176,6 +176,7 @@ async fn short_and_long_tokens_are_in_lists_of_their_own_and_lists_are_retired()
     assert_eq!(node.nobody().get(&path(&day)).await.outcome(), (404, "unknown-status-list".into()));
     assert_eq!(node.nobody().get(&path(&long)).await.status, 200, "its token lives a second longer");
     let file = node.ledger().with_file_name("status-lists").join(path(&day).rsplit('/').next().unwrap()).with_extension("jwt");
+    node.service().keep_status_lists().await;
     assert!(!file.exists());
     assert!(file.parent().unwrap().read_dir().unwrap().count() > 0);
 }
