@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::{AuditError, pages};
 use crate::domain::{
-    CredentialId, CredentialKey, CredentialRef, Event, HashMap, Inactive, KeyId, KeyPublished, Kind, Origin,
-    Position, RecordId, Recorded, Revokes, Sequence, State, StatusListId, StatusListOpened, StatusListPublished,
-    Subject, Tenant, Timestamp, View as _, judge,
+    CredentialId, CredentialKey, CredentialRef, Event, HashMap, Inactive, KeyId, KeyPublished, Kind, Origin, Position,
+    RecordId, Recorded, Revokes, Sequence, State, StatusListId, StatusListOpened, StatusListPublished, Subject, Tenant,
+    Timestamp, View as _, judge,
 };
 use crate::event_log::{Base, ReadError, Reader, RowRecord};
 use crate::status_list::{self, StatusArray, StatusWidth, list_uri, verifies};
@@ -50,7 +50,9 @@ pub enum StatusListFlaw {
     #[error("status list {list}, published at {iat}: it is no later than the publication before it")]
     Order { list: StatusListId, iat: u64 },
     /// It follows from itself, or from later records of its origin.
-    #[error("status list {list}, published at {iat}: it follows from record {origin}/{sequence}, which is not before it")]
+    #[error(
+        "status list {list}, published at {iat}: it follows from record {origin}/{sequence}, which is not before it"
+    )]
     Beyond { list: StatusListId, iat: u64, origin: Origin, sequence: u64 },
     /// The list was never opened.
     #[error("status list {list}, published at {iat}: the log has no opening of it")]

@@ -249,9 +249,7 @@ fn event<'a>(type_name: &str, version: u64, data: impl DataSource<'a>) -> Result
             let id = data.read::<KeyRetiredData<'_>>()?.kid;
             Event::KeyRetired(KeyId::new(&id).map_err(RecordError::malformed)?)
         }
-        ("status_list.opened", 1) => {
-            Event::StatusListOpened(data.read::<StatusListOpenedData>()?.into_domain()?)
-        }
+        ("status_list.opened", 1) => Event::StatusListOpened(data.read::<StatusListOpenedData>()?.into_domain()?),
         ("status_list.published", 1) => {
             Event::StatusListPublished(Box::new(data.read::<StatusListPublishedData<'_>>()?.into_domain()?))
         }

@@ -31,8 +31,8 @@ use crate::domain::{
     Active, Answered, Application, ApplicationId, Cohort, CohortState, Cohorts, Credential, CredentialId,
     CredentialKey, CredentialRef, CredentialView, Digest, Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds,
     LedgerOpened, Members, NodeKey, Origin, Patch, RecordId, Recorded, Revocation, RevokedCohorts, Sequence,
-    SigningKeyState, StateRow, StatusListClass, StatusListId, StatusListView, Subject, SubjectState, Tenant, Timestamp, UnknownRevoker, View, evolve, judge_known,
-    worth_recording,
+    SigningKeyState, StateRow, StatusListClass, StatusListId, StatusListView, Subject, SubjectState, Tenant, Timestamp,
+    UnknownRevoker, View, evolve, judge_known, worth_recording,
 };
 use crate::event_log::Base;
 use forms::{IssuedRow, RowKind as _, TokenRow};

@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use super::Projection;
 use super::handle::Handle;
 use crate::domain::{
-    Credential, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, HashMap, Inactive, Kind,
-    Kinds, Origin, Recorded, RecordId, Revokes, Sequence, StatusIndex, StatusListClass, StatusListId,
-    StatusListPublished, StatusListState, StatusListView, Subject, Tenant, Timestamp, View as _, judge_known,
+    Credential, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, HashMap, Inactive, Kind, Kinds,
+    Origin, RecordId, Recorded, Revokes, Sequence, StatusIndex, StatusListClass, StatusListId, StatusListPublished,
+    StatusListState, StatusListView, Subject, Tenant, Timestamp, View as _, judge_known,
 };
 
 /// Tokens that are judged again before a publication while the lists are locked once.
@@ -244,7 +244,11 @@ impl Projection {
         let may_have = inner.is_sweep_due || !inner.alone.is_empty();
         let shown = inner.by_id.values().filter_map(|list| {
             let published = list.state.published.clone();
-            Some(StatusListShown { view: list.state.view()?, published, may_have_changed: may_have || !list.revoked.is_empty() })
+            Some(StatusListShown {
+                view: list.state.view()?,
+                published,
+                may_have_changed: may_have || !list.revoked.is_empty(),
+            })
         });
         shown.collect()
     }

@@ -326,9 +326,12 @@ impl Service {
         let (id, entries) = (list.view.opened.list, list.view.opened.entries);
         let Some((_, published)) = &list.published else { return Ok(StatusArray::new(StatusWidth::One, entries)) };
         if let Some(array) = arrays.get(&id).filter(|array| array.hash() == published.array) {
-            let is_served = self.status_lists.served.read().get(&id).is_some_and(|served| {
-                served.published.signature == published.signature
-            });
+            let is_served = self
+                .status_lists
+                .served
+                .read()
+                .get(&id)
+                .is_some_and(|served| served.published.signature == published.signature);
             if is_served {
                 return Ok(array.clone());
             }
@@ -338,7 +341,11 @@ impl Service {
             file: self.status_lists.directory.join(id.as_str()).with_extension(JWT_EXTENSION),
             ledger: self.log.reader.path().to_owned(),
             projection: self.projection.clone(),
-            issuer: self.projection.keys().get(&published.kid).and_then(|key| Some(key.published.as_ref()?.1.issuer.clone())),
+            issuer: self
+                .projection
+                .keys()
+                .get(&published.kid)
+                .and_then(|key| Some(key.published.as_ref()?.1.issuer.clone())),
             before: arrays.get(&id).cloned(),
         };
         let found = tokio::task::spawn_blocking(move || source.find()).await.map_err(Failure::of_task)??;

@@ -14,7 +14,8 @@ use crate::clock::{NoRandomness, fresh_uuid, random};
 use crate::domain::{
     ApplicationId, Caller, Confirmation, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Forbidden,
     Generation, Grants, Inactive, IssueToken, IssueTokenRejection, KeyId, Kind, Origin, PresentedToken, RecordId,
-    RequestId, Scope, Secret, Sequence, StatusDraws, StatusListClass, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, judge_presented,
+    RequestId, Scope, Secret, Sequence, StatusDraws, StatusListClass, Subject, Tenant, Timestamp, TokenForm, TokenId,
+    Ttl, judge_presented,
 };
 use crate::jose::{Binding, Possession, Proof, ProofError, TargetUri, TokenError, TokenTimeError, VerifiedToken};
 use crate::keys::{SecretPrefix, mint};

@@ -1,7 +1,11 @@
 // A verifier of JavaScript: jose checks signatures, @sd-jwt/jwt-status-list reads the list. Input: {issuer, tokens: [{token, revoked}]}.
 import { readFileSync } from "node:fs";
-import { createRemoteJWKSet, jwtVerify } from "jose";
-import { getListFromStatusListJWT, getStatusListFromJWT } from "@sd-jwt/jwt-status-list";
+import { createRequire } from "node:module";
+
+// The libraries are where this is run, not beside this file.
+const require = createRequire(`${process.cwd()}/`);
+const { createRemoteJWKSet, jwtVerify } = require("jose");
+const { getListFromStatusListJWT, getStatusListFromJWT } = require("@sd-jwt/jwt-status-list");
 
 const { issuer, tokens } = JSON.parse(readFileSync(0, "utf8"));
 const keys = createRemoteJWKSet(new URL(`${issuer}/.well-known/jwks.json`));

@@ -81,7 +81,10 @@ fn show(path: &Path, rebuilt: &RebuiltStatusList, arguments: &StatusList) {
         (Some(flaw), _) => say!("differs   {flaw}"),
         (None, Some(_)) => say!("held      the records lead to the array, and the signature fits"),
         (None, None) if !is_whole => say!("unknown   records of other nodes that it follows from have not arrived"),
-        (None, None) => say!("held      the records lead to the array; this release does not have the encoder {}", published.deflate),
+        (None, None) => say!(
+            "held      the records lead to the array; this release does not have the encoder {}",
+            published.deflate
+        ),
     }
     if let Some(token) = token {
         say!("{token}");

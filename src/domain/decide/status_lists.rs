@@ -22,8 +22,7 @@ pub fn open(view: &impl View, opened: StatusListOpened, context: Context) -> Dec
 /// Publishes a list, if that is later than what was published before, and follows from records that are there. A key that was withdrawn
 /// meanwhile publishes nothing.
 pub fn publish(view: &impl View, published: &StatusListPublished) -> Decision {
-    let is_later =
-        view.status_list(&published.list).is_some_and(|list| list.iat.is_none_or(|iat| iat < published.iat));
+    let is_later = view.status_list(&published.list).is_some_and(|list| list.iat.is_none_or(|iat| iat < published.iat));
     let is_signed = view.keys().get(&published.kid).is_some_and(|key| key.published.is_some() && !key.withdrawn);
     let is_there = published.upto.iter().all(|(origin, sequence)| *sequence <= view.head(*origin));
     if !(is_later && is_signed && is_there) {
@@ -33,12 +32,7 @@ pub fn publish(view: &impl View, published: &StatusListPublished) -> Decision {
 }
 
 /// The list of that class in which this node gives indexes now.
-pub fn open_list(
-    view: &impl View,
-    origin: Origin,
-    class: StatusListClass,
-    now: Timestamp,
-) -> Option<StatusListView> {
+pub fn open_list(view: &impl View, origin: Origin, class: StatusListClass, now: Timestamp) -> Option<StatusListView> {
     view.newest_status_list(origin, class).filter(|list| list.takes(now))
 }
 

@@ -260,7 +260,9 @@ impl TokenIssuedData<'_> {
             return Err(RecordError::malformed("a key that signed a token which is not a JWT"));
         }
         if self.status.is_some() && self.kid.is_none() {
-            return Err(RecordError::malformed("an entry of a status list for a token that is not a JWT of this ledger"));
+            return Err(RecordError::malformed(
+                "an entry of a status list for a token that is not a JWT of this ledger",
+            ));
         }
         if self.not_after != self.expires_at {
             return Err(RecordError::malformed("a token that expires at one instant and is active until another"));

@@ -38,9 +38,8 @@ impl StatusListOpenedData {
         let entries = u32::try_from(self.entries).ok().filter(|entries| {
             (StatusListOpened::MIN_ENTRIES..=StatusListOpened::MAX_ENTRIES).contains(entries) && entries % 8 == 0
         });
-        let entries = entries.ok_or_else(|| {
-            RecordError::malformed("a list whose entries are not a multiple of 8 from 2^14 to 2^20")
-        })?;
+        let entries = entries
+            .ok_or_else(|| RecordError::malformed("a list whose entries are not a multiple of 8 from 2^14 to 2^20"))?;
         Ok(StatusListOpened { list: self.list.0, entries, class: self.class.0 })
     }
 }

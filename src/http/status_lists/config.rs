@@ -79,7 +79,8 @@ impl Default for StatusListOptions {
     fn default() -> Self {
         let arguments = StatusListArgs::default();
         // Defaults are within their own bounds.
-        Self::check(&Layers { arguments: &arguments, file: None }).unwrap_or(Self { lists: None, history: StatusHistory::Off })
+        Self::check(&Layers { arguments: &arguments, file: None })
+            .unwrap_or(Self { lists: None, history: StatusHistory::Off })
     }
 }
 
@@ -94,7 +95,8 @@ impl StatusListOptions {
         if entries % 8 != 0 {
             return Err(ValueError::Malformed { place, must_be: EIGHTS });
         }
-        let interval = layers.get("status_list_interval", |s| s.status_list_interval).bounded(60, 1..=3_600, "seconds")?;
+        let interval =
+            layers.get("status_list_interval", |s| s.status_list_interval).bounded(60, 1..=3_600, "seconds")?;
         let life = layers.get("status_list_exp", |s| s.status_list_exp).bounded(
             3_600.max(INTERVALS_OF_LIFE * interval),
             INTERVALS_OF_LIFE * interval..=86_400,

@@ -143,9 +143,8 @@ async fn then(app: &SharedApp, headers: &HeaderMap, id: StatusListId, at_seconds
         StatusHistory::Public => (Party::NODE, FOR_EVER),
     };
     let token = app.service.status_list_at(&party, id, at_seconds).await?.ok_or(Code::UnknownStatusList)?;
-    let hash = crate::domain::hex::encode(
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref(),
-    );
+    let hash =
+        crate::domain::hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref());
     let mut response = tagged(token.into(), &format!("\"{hash}\""), headers);
     response.headers_mut().insert(CACHE_CONTROL, kept);
     Ok(response)

@@ -10,7 +10,8 @@ use crate::domain::{
     CredentialRef, Digest, Erasure, Event, Generation, Idempotency, Issue, IssuedAs, IssuedJwt, Issuer, KeyId,
     KeyPublished, Kind, KindRevocation, KindState, Lifetime, Malformed, Member, NodeKey, NodeRemoved, NodeUpgraded,
     Origin, Patch, RecordId, Recorded, Revocation, RevocationTarget, Revocations, Sequence, SigningKeyState,
-    StatusIndex, StatusListId, StatusListState, Subject, SubjectState, Tenant, Thumbprint, Timestamp, TokenId, Ttl, UnknownRevoker, Withdrawal,
+    StatusIndex, StatusListId, StatusListState, Subject, SubjectState, Tenant, Thumbprint, Timestamp, TokenId, Ttl,
+    UnknownRevoker, Withdrawal,
 };
 use crate::event_log::{decode, encode};
 
@@ -384,9 +385,10 @@ fn list_id(bytes: [u8; StatusListId::LEN]) -> Result<StatusListId, Malformed> {
 /// The state of a status list: the records that would make it, and the indexes that are taken.
 pub(super) fn status_list_items(list: StatusListId, state: &StatusListState) -> Vec<SnapshotItem> {
     let opened = state.opened.map(|(place, at, opened)| record_at(place, at, Event::StatusListOpened(opened)));
-    let published = state.published.as_ref().map(|(place, published)| {
-        record(*place, Event::StatusListPublished(Box::new((**published).clone())))
-    });
+    let published = state
+        .published
+        .as_ref()
+        .map(|(place, published)| record(*place, Event::StatusListPublished(Box::new((**published).clone()))));
     let taken: Vec<u32> = state.taken.iter().collect();
     let taken = taken.chunks(STATUS_PIECE).map(|indexes| SnapshotItem::StatusTaken {
         list: *list.as_bytes(),
@@ -488,7 +490,9 @@ fn patch(item: SnapshotItem) -> Result<Patch, Malformed> {
             let digests = Idempotency { key, body };
             Patch::Answered(Answered { digests, first, records, recorded_at })
         }
-        SnapshotItem::Record(_) | SnapshotItem::StatusTaken { .. } | SnapshotItem::StatusEntries { .. } => return Err(FORM),
+        SnapshotItem::Record(_) | SnapshotItem::StatusTaken { .. } | SnapshotItem::StatusEntries { .. } => {
+            return Err(FORM);
+        }
     })
 }
 

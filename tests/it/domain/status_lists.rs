@@ -116,7 +116,9 @@ fn a_publication_is_later_than_the_one_before_and_follows_from_records_that_are_
         Command::PublishStatusList(published.into())
     };
     assert!(matches!(node.ask(published(10, "k-1", head)), Ok(Decision::Append(_))));
-    for (iat, kid, sequence) in [(10, "k-1", head), (9, "k-1", head), (11, "k-9", head), (11, "k-1", head.next().next())] {
+    for (iat, kid, sequence) in
+        [(10, "k-1", head), (9, "k-1", head), (11, "k-9", head), (11, "k-1", head.next().next())]
+    {
         assert_eq!(node.ask(published(iat, kid, sequence)), Ok(Decision::Nothing), "{iat} {kid} {sequence}");
     }
     assert!(matches!(node.ask(published(11, "k-1", head)), Ok(Decision::Append(_))));

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use authledger::domain::hex;
-use authledger::status_list::{ENCODER, MAX_ARRAY_BYTES, StatusArray, StatusWidth, deflate, inflate};
+use authledger::status_list::{
+    ENCODER, MAX_ARRAY_BYTES, StatusArray, StatusWidth, array_of, deflate, inflate, signature_of,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
@@ -65,6 +67,16 @@ fn the_first_entry_is_in_the_lowest_bits() {
     let mut array = StatusArray::new(StatusWidth::Two, 12);
     assert!(array.set(3, 3) && array.set(3, 1) && !array.set(12, 1) && array.get(12).is_none());
     assert_eq!(array.bytes(), [0b0100_0000, 0, 0]);
+}
+
+/// The response of the draft's section 8.2. The draft does not publish the key that signed it.
+#[test]
+fn the_drafts_own_token_is_read() {
+    const TOKEN: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6IjEyIiwidHlwIjoic3RhdHVzbGlzdCtqd3QifQ.eyJleHAiOjIyOTE3MjAxNzAsImlhdCI6MTY4NjkyMDE3MCwiaXNzIjoiaHR0cHM6Ly9leGFtcGxlLmNvbSIsInN0YXR1c19saXN0Ijp7ImJpdHMiOjEsImxzdCI6ImVOcmJ1UmdBQWhjQlhRIn0sInN1YiI6Imh0dHBzOi8vZXhhbXBsZS5jb20vc3RhdHVzbGlzdHMvMSIsInR0bCI6NDMyMDB9.2lKUUNG503R9htu4aHAYi7vjmr3sgApbfoDvPrl65N3URUO1EYqqQl45Jfzd-Av4QzlKa3oVALpLwOEUOq-U_g";
+    let array = array_of(TOKEN).unwrap();
+    assert_eq!((array.width(), array.bytes()), (StatusWidth::One, &bytes("b9a3")[..]));
+    assert_eq!(signature_of(TOKEN).unwrap().len(), 64);
+    assert!(array_of("e30.e30.AA").is_none() && array_of("").is_none());
 }
 
 /// Published lists are made again from the log with the encoder that they name. Another output needs another name.

@@ -149,7 +149,10 @@ impl Story {
             !self.tokens.iter().any(|known| (known.list, known.index) == (list, index)),
             "an entry is given only once"
         );
-        assert!(matches!(self.node.service().status_list(list), StatusListAnswer::Found(_)), "it can be checked at once");
+        assert!(
+            matches!(self.node.service().status_list(list), StatusListAnswer::Found(_)),
+            "it can be checked at once"
+        );
         self.tokens.push(Listed { token, list, index, expires_at: claims["exp"].as_u64().unwrap() });
     }
 

@@ -104,18 +104,27 @@ async fn caches_are_told_what_changed_in_either_coding() {
 async fn the_media_type_is_negotiated_and_other_calls_are_refused() {
     let node = ServedNode::made(made(false)).await;
     let (_, path, _) = listed(&node, "ada").await;
-    for accept in ["application/statuslist+jwt", "*/*", "application/*;q=0.1", "text/html, application/statuslist+jwt;q=0.2"] {
+    for accept in
+        ["application/statuslist+jwt", "*/*", "application/*;q=0.1", "text/html, application/statuslist+jwt;q=0.2"]
+    {
         assert_eq!(node.nobody().with("accept", accept).get(&path).await.status, 200, "{accept}");
     }
     for accept in ["application/statuslist+cwt", "text/*", "application/statuslist+jwt;q=0, */*"] {
         let answer = node.nobody().with("accept", accept).get(&path).await;
-        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (406, "text/plain; charset=utf-8"), "{accept}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("content-type")),
+            (406, "text/plain; charset=utf-8"),
+            "{accept}"
+        );
     }
     let unknown = node.nobody().get("/status-lists/aaaaaaaaaaaaaaaa").await;
     assert_eq!(unknown.outcome(), (404, "unknown-status-list".into()));
     assert_eq!(unknown.header("access-control-allow-origin"), "*", "a page learns why");
     assert_eq!(node.nobody().get("/status-lists/AAAA").await.outcome(), (404, "unknown-status-list".into()));
-    assert_eq!(node.nobody().send(Method::POST, &path, Body::empty()).await.outcome(), (405, "method-not-allowed".into()));
+    assert_eq!(
+        node.nobody().send(Method::POST, &path, Body::empty()).await.outcome(),
+        (405, "method-not-allowed".into())
+    );
     assert_eq!(node.nobody().get(&format!("{path}?x=1")).await.status, 200, "other parameters are left alone");
     assert_eq!(node.nobody().get(&format!("{path}?time=1")).await.outcome(), (501, "status-history-off".into()));
 }
@@ -175,7 +184,8 @@ async fn short_and_long_tokens_are_in_lists_of_their_own_and_lists_are_retired()
     let path = |uri: &str| uri.strip_prefix("http://ledger.test").unwrap().to_owned();
     assert_eq!(node.nobody().get(&path(&day)).await.outcome(), (404, "unknown-status-list".into()));
     assert_eq!(node.nobody().get(&path(&long)).await.status, 200, "its token lives a second longer");
-    let file = node.ledger().with_file_name("status-lists").join(path(&day).rsplit('/').next().unwrap()).with_extension("jwt");
+    let file =
+        node.ledger().with_file_name("status-lists").join(path(&day).rsplit('/').next().unwrap()).with_extension("jwt");
     node.service().keep_status_lists().await;
     assert!(!file.exists());
     assert!(file.parent().unwrap().read_dir().unwrap().count() > 0);
@@ -220,7 +230,9 @@ async fn earlier_publications_are_shown_byte_for_byte_to_whom_the_operator_lets(
         assert_eq!(answer.header("cache-control"), "private, max-age=31536000, immutable");
     }
     assert_eq!(array_of(&second).unwrap().get(index), Some(1));
-    for (time, status) in [("1799999999", 404), ("1800000620", 404), ("99999999999999999999", 404), ("x", 400), ("", 400)] {
+    for (time, status) in
+        [("1799999999", 404), ("1800000620", 404), ("99999999999999999999", 404), ("x", 400), ("", 400)]
+    {
         assert_eq!(node.root().get(&format!("{path}?time={time}")).await.status, status, "{time}");
     }
     assert_eq!(node.nobody().get(&at(0)).await.outcome(), (401, "unauthenticated".into()));

@@ -166,8 +166,15 @@ async fn up(data: PathBuf, clock: Clock, stop: &watch::Sender<bool>, made: Made)
     let status_lists = options.status_lists.lists;
     let trusted = TrustedIssuers::new(trusted, clock.clone()).expect("valid issuers");
     let issuer = Some(Issuer::new(issuer).expect("a name"));
-    let settings =
-        NodeSettings { queue, trusted, issuer, policy, token_algorithm: algorithm, status_lists, ..settings(data, &clock) };
+    let settings = NodeSettings {
+        queue,
+        trusted,
+        issuer,
+        policy,
+        token_algorithm: algorithm,
+        status_lists,
+        ..settings(data, &clock)
+    };
     let root = Digest::of(ROOT.as_bytes());
     let started = OnceLock::new();
     let hooks = |ledger, base: &Base| {

@@ -150,7 +150,9 @@ impl From<TokenRefusal> for OryError {
             }
             TokenRefusal::SigningKeyTooNew { .. } => Self::Unavailable,
             // The settings with the templates are checked at the start.
-            TokenRefusal::ReservedClaim | TokenRefusal::PersonalDataTooLarge | TokenRefusal::StatusListsOff => Self::internal(&refusal),
+            TokenRefusal::ReservedClaim | TokenRefusal::PersonalDataTooLarge | TokenRefusal::StatusListsOff => {
+                Self::internal(&refusal)
+            }
         }
     }
 }
