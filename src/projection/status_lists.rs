@@ -192,7 +192,12 @@ impl StatusLists {
 
     /// The state of every list, for rows and the snapshot.
     pub(super) fn each(&self, mut show: impl FnMut(StatusListId, &StatusListState)) {
-        self.inner.lock().by_id.iter().for_each(|(id, list)| show(*id, &list.state));
+        let ids: Vec<_> = self.inner.lock().by_id.keys().copied().collect();
+        for id in ids {
+            // A copy, so that the writer does not wait while it is shown.
+            let state = self.inner.lock().by_id.get(&id).map(|list| list.state.clone());
+            state.iter().for_each(|state| show(id, state));
+        }
     }
 
     /// The tokens with an entry, by the key that `name` finds.

@@ -7,8 +7,9 @@ use authledger::domain::{
     Aal, Caller, Cohort, Cohorts, Command, Confirmation, Credential, CredentialId, CredentialKey, CredentialRef,
     CredentialView, Decision, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssuedAs, KeyId, Kind, Kinds,
     ManySessions, OwnSessions, Position, PresentedToken, RecordId, Recorded, RemoveApplication, RevokeCohort,
-    RevokeSessions, RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, Subject, SubjectState, Tenant,
-    Thumbprint, Timestamp, TokenForm, View as _, WithdrawKey, judge as judge_at, judge_presented,
+    RevokeSessions, RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, StatusListClass, StatusListId,
+    StatusListOpened, Subject, SubjectState, Tenant, Thumbprint, Timestamp, TokenForm, View as _, WithdrawKey,
+    judge as judge_at, judge_presented,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -71,6 +72,7 @@ pub enum Step {
         session: Option<u64>,
         jwt: bool,
     },
+    OpenStatusList,
     RevokeSession {
         session: u64,
         by_digest: bool,
@@ -162,6 +164,7 @@ fn lasting() -> impl Strategy<Value = Step> {
         2 => (0..SECRETS, prop::option::of(1..400_000u64)).prop_map(|(session, ttl)| Step::Extend { session, ttl }),
         6 => (0..2usize, 0..3usize, prop::option::weighted(0.7, 0..SECRETS), any::<bool>())
             .prop_map(|(tenant, subject, session, jwt)| Step::IssueToken { tenant, subject, session, jwt }),
+        1 => Just(Step::OpenStatusList),
         3 => (0..SECRETS, any::<bool>())
             .prop_map(|(session, by_digest)| Step::RevokeSession { session, by_digest }),
         3 => (0..SECRETS, 0..4u8).prop_map(|(token, name)| Step::RevokeToken { token, name }),
@@ -216,6 +219,7 @@ pub struct World {
     /// The tenant and the subject of each session that was issued, by its number.
     sessions: Vec<(usize, usize)>,
     tokens: u64,
+    lists: u64,
     keys: u64,
 }
 
@@ -229,7 +233,7 @@ impl World {
             }
             node.policy.max_unknown_revocations = 4;
         }
-        Self { nodes, received: [1, 1], issued: 0, sessions: Vec::new(), tokens: 0, keys: 0 }
+        Self { nodes, received: [1, 1], issued: 0, sessions: Vec::new(), tokens: 0, lists: 0, keys: 0 }
     }
 
     fn happen(&mut self, happening: &Happening) -> Option<Decision> {
@@ -371,7 +375,15 @@ impl World {
                     [None, Some(Confirmation::Key(thumbprint)), Some(Confirmation::Certificate(thumbprint))];
                 let new = new_token(TENANTS[tenant], form, SUBJECTS[subject], session);
                 let confirmation = confirmation[number as usize % 3];
-                Command::IssueToken(authledger::domain::IssueToken { confirmation, ..new }.into())
+                // Where no list takes entries, it is refused.
+                let status = number.is_multiple_of(4).then(|| [(number << 20) as u32; 16]);
+                Command::IssueToken(authledger::domain::IssueToken { confirmation, status, ..new }.into())
+            }
+            Step::OpenStatusList => {
+                self.lists += 1;
+                let list = StatusListId::from_random([self.lists as u8; StatusListId::LEN]);
+                let class = StatusListClass::Day;
+                Command::OpenStatusList(StatusListOpened { list, entries: StatusListOpened::MIN_ENTRIES, class })
             }
             Step::RevokeSession { session, by_digest } => revoke_named(Kind::Session, session_name(session, by_digest)),
             Step::RevokeToken { token, name } => revoke_named(Kind::Token, token_name(token, name)),
