@@ -8,8 +8,8 @@ use authledger::domain::{
     CredentialView, Decision, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssuedAs, KeyId, Kind, Kinds,
     ManySessions, OwnSessions, Position, PresentedToken, RecordId, Recorded, RemoveApplication, RevokeCohort,
     RevokeSessions, RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, StatusListClass, StatusListId,
-    StatusListOpened, Subject, SubjectState, Tenant, Thumbprint, Timestamp, TokenForm, View as _, WithdrawKey,
-    judge as judge_at, judge_presented,
+    StatusListOpened, StatusListPublished, Subject, SubjectState, Tenant, Thumbprint, Timestamp, TokenForm, View as _,
+    WithdrawKey, judge as judge_at, judge_presented,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -73,6 +73,7 @@ pub enum Step {
         jwt: bool,
     },
     OpenStatusList,
+    PublishStatusList,
     RevokeSession {
         session: u64,
         by_digest: bool,
@@ -165,6 +166,7 @@ fn lasting() -> impl Strategy<Value = Step> {
         6 => (0..2usize, 0..3usize, prop::option::weighted(0.7, 0..SECRETS), any::<bool>())
             .prop_map(|(tenant, subject, session, jwt)| Step::IssueToken { tenant, subject, session, jwt }),
         1 => Just(Step::OpenStatusList),
+        1 => Just(Step::PublishStatusList),
         3 => (0..SECRETS, any::<bool>())
             .prop_map(|(session, by_digest)| Step::RevokeSession { session, by_digest }),
         3 => (0..SECRETS, 0..4u8).prop_map(|(token, name)| Step::RevokeToken { token, name }),
@@ -384,6 +386,24 @@ impl World {
                 let list = StatusListId::from_random([self.lists as u8; StatusListId::LEN]);
                 let class = StatusListClass::Day;
                 Command::OpenStatusList(StatusListOpened { list, entries: StatusListOpened::MIN_ENTRIES, class })
+            }
+            Step::PublishStatusList => {
+                let list = StatusListId::from_random([self.lists as u8; StatusListId::LEN]);
+                let iat =
+                    self.nodes.iter().map(|node| node.now.as_seconds()).max().unwrap() + self.issued + self.tokens;
+                let published = StatusListPublished {
+                    list,
+                    iat,
+                    exp: iat + 60,
+                    ttl: 60,
+                    kid: KeyId::new(&format!("key-{}", self.keys)).unwrap(),
+                    algorithm: "ES256".into(),
+                    upto: Default::default(),
+                    array: [self.lists as u8; 32],
+                    deflate: "none".into(),
+                    signature: "AAAA".into(),
+                };
+                Command::PublishStatusList(published.into())
             }
             Step::RevokeSession { session, by_digest } => revoke_named(Kind::Session, session_name(session, by_digest)),
             Step::RevokeToken { token, name } => revoke_named(Kind::Token, token_name(token, name)),

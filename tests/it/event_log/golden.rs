@@ -788,10 +788,11 @@ fn pseudonyms_agree_with_their_vectors() {
 
 #[test]
 fn fingerprints_agree_with_their_vectors() {
-    for vector in ["fingerprint", "fingerprint-sessions", "fingerprint-erased", "fingerprint-bound"]
-        .map(|name| format!("vectors/{name}.json"))
-        .iter()
-        .map(|path| schema_file(path))
+    for vector in
+        ["fingerprint", "fingerprint-sessions", "fingerprint-erased", "fingerprint-bound", "fingerprint-status-lists"]
+            .map(|name| format!("vectors/{name}.json"))
+            .iter()
+            .map(|path| schema_file(path))
     {
         let read = |record: &Value| decode(text(record).as_bytes()).unwrap();
         let records: Vec<Recorded> = vector["records"].as_array().unwrap().iter().map(read).collect();

@@ -153,28 +153,3 @@ fn what_one_node_publishes_every_node_makes_again_whatever_it_heard_first() {
     println!("{STORIES} stories of two nodes: {publications} publications, {set} entries set");
     assert!(publications > 200 && set > 200);
 }
-
-#[test]
-fn temporary_vector() {
-    use authledger::domain::Fingerprint;
-    use authledger::event_log::encode;
-    let (mut one, _) = begin();
-    for n in 0..3u32 {
-        let token = new_token("default", TokenForm::Jwt(jti(n.into())), "ada", None);
-        let token = IssueToken { status: Some([(n * 5) << 18; 16]), ttl: Some(seconds(600)), ..token };
-        one.node.ask(Command::IssueToken(token.into())).unwrap();
-    }
-    one.node.ask(revoke_named(Kind::Token, jwt(1))).unwrap();
-    one.publish();
-    let at = one.node.now;
-    let mut state = one.node.state.clone();
-    state.prune(at);
-    let rows = state.rows();
-    let vector = serde_json::json!({
-        "records": one.node.log.iter().map(encode).collect::<Vec<_>>(),
-        "at": at.as_millis(),
-        "rows": rows.iter().map(|row| row.as_str()).collect::<Vec<_>>(),
-        "fingerprint": Fingerprint::of_sorted(&rows).to_string(),
-    });
-    std::fs::write("/tmp/fingerprint-status-lists.json", vector.to_string()).unwrap();
-}
