@@ -788,5 +788,5 @@ fn every_kind_of_event_happens_in_the_histories() {
         let history = history(false).new_tree(&mut runner).unwrap().current();
         names.extend(live(false, &history).nodes[0].log.iter().map(|recorded| recorded.event.type_name()));
     }
-    assert_eq!(names.len(), 16, "{names:?}");
+    assert_eq!(names.len(), 18, "{names:?}");
 }
