@@ -378,7 +378,7 @@ impl World {
                 let new = new_token(TENANTS[tenant], form, SUBJECTS[subject], session);
                 let confirmation = confirmation[number as usize % 3];
                 // Where no list takes entries, it is refused.
-                let status = number.is_multiple_of(4).then(|| [(number << 20) as u32; 16]);
+                let status = number.is_multiple_of(4).then_some([(number << 20) as u32; 16]);
                 Command::IssueToken(authledger::domain::IssueToken { confirmation, status, ..new }.into())
             }
             Step::OpenStatusList => {

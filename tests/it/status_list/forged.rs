@@ -31,6 +31,9 @@ fn published(recorded: &mut Recorded) -> Option<&mut StatusListPublished> {
     }
 }
 
+/// What is changed in a publication.
+type Change = fn(&mut StatusListPublished);
+
 fn findings(records: &[Recorded]) -> Vec<String> {
     let log = LogFile::of(records);
     let report = verify_evidence(&log.path(), &Trust::default(), |_, _| {}).unwrap();
@@ -41,12 +44,12 @@ fn findings(records: &[Recorded]) -> Vec<String> {
 async fn a_publication_that_was_changed_is_found_and_named() {
     let records = records().await;
     assert_eq!(findings(&records), Vec::<String>::new());
-    let forge = |nth: usize, change: fn(&mut StatusListPublished)| {
+    let forge = |nth: usize, change: Change| {
         let mut forged = records.clone();
         change(forged.iter_mut().filter_map(published).nth(nth).expect("two publications"));
         findings(&forged)
     };
-    let cases: [(&str, usize, fn(&mut StatusListPublished), &str); 6] = [
+    let cases: [(&str, usize, Change, &str); 6] = [
         ("another array", 1, |one| one.array[0] ^= 1, "the records lead to another array"),
         ("another signature", 0, |one| one.signature = "A".repeat(86).into(), "does not fit"),
         ("another time", 1, |one| one.iat += 1, "does not fit"),
