@@ -15,10 +15,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Deserialize;
 
 use crate::domain::{Malformed, NodeName, Policy, Region, Secret, Ttl};
+use crate::http::status_lists::{StatusListArgs, StatusListOptions};
 use crate::http::{Surface, compat};
 use crate::jose::TrustedIssuer;
 use crate::keys::{Algorithm, RootToken};
@@ -208,6 +209,11 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_SNAPSHOT_EVERY", value_name = "EVENTS")]
     pub snapshot_every: Option<u64>,
 
+    /// Those of status lists.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub status_lists: StatusListArgs,
+
     /// Those of other vendors' contracts.
     #[command(flatten)]
     #[serde(skip)]
@@ -273,6 +279,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Events between two snapshots.
     pub snapshot_every_events: u64,
+    /// The options of status lists.
+    pub status_lists: StatusListOptions,
     /// The options of other vendors' contracts.
     pub compat: compat::CompatOptions,
     /// Root's secret, if the environment gives it.
@@ -333,6 +341,7 @@ impl Settings {
             trusted_issuers: trusted_issuers(&layers, public_url.as_deref())?,
             public_url,
             checkpoint_origin: checkpoint_origin(&layers)?,
+            status_lists: StatusListOptions::check(&layers.part(|a| &a.status_lists))?,
             compat: compat::CompatOptions::check(&layers.part(|a| &a.compat))?,
             queue_commands: layers.get("queue", |a| a.queue).count(8192, 1..=1_000_000, "commands")?,
             connections: layers.get("connections", |a| a.connections).count(12_000, 1..=1_000_000, "connections")?,
@@ -467,7 +476,7 @@ fn is_loopback_address(address: SocketAddr) -> bool {
 fn surfaces(layers: &ServeLayers, exposed: bool) -> Result<Vec<Surface>, ConfigError> {
     let chosen = layers.get("surfaces", |a| a.surfaces.clone());
     let place = chosen.place.clone();
-    let mut surfaces = chosen.or(Surface::value_variants().to_vec());
+    let mut surfaces = chosen.or(Surface::defaults());
     if surfaces.is_empty() {
         return Err(ConfigError::NoSurface { place });
     }

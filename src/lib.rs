@@ -14,6 +14,8 @@ pub mod domain;
 
 pub mod tlog;
 
+pub mod status_list;
+
 pub mod event_log;
 
 #[cfg(feature = "server")]

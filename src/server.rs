@@ -23,7 +23,7 @@ use crate::http::compat;
 use crate::http::doors::Doors;
 use crate::http::listen::{self, Limits, raise_descriptor_limit};
 use crate::http::tls::{self, TlsError};
-use crate::http::{App, HttpOptions, SharedApp};
+use crate::http::{App, HttpOptions, SharedApp, Surface};
 use crate::index::{self, Fed, Indexing};
 use crate::jose::{TrustError, TrustedIssuers};
 use crate::keys::{KeyError, RootToken};
@@ -147,6 +147,7 @@ impl Server {
         };
         let tasks = vec![
             tokio::spawn(flush_uses(app.clone())),
+            tokio::spawn(status_lists(app.clone())),
             tokio::spawn(snapshots(app.clone(), settings.data.clone(), settings.snapshot_every_events)),
             tokio::spawn(among::run(app, doors, settings.members.clone(), settings.data.clone(), wait)),
         ];
@@ -254,6 +255,7 @@ fn opening(settings: &Settings, address: SocketAddr, clock: &Clock) -> Result<se
         checkpoint_origin: settings.checkpoint_origin.clone(),
         address: settings.members.address.clone(),
         reads: settings.members.reads.clone(),
+        status_lists: settings.status_lists.lists.filter(|_| settings.serves(Surface::Status)),
     })
 }
 
@@ -312,6 +314,7 @@ fn options(settings: &Settings, root_token_file: Option<PathBuf>) -> HttpOptions
         surfaces: settings.surfaces.clone(),
         body_bytes: settings.body_bytes,
         device_headers: settings.device_headers,
+        status_lists: settings.status_lists,
         compat: settings.compat.clone(),
         heartbeat: settings.heartbeat,
         root_token_file,
@@ -356,6 +359,23 @@ async fn flush_uses(app: SharedApp) {
         if stopping {
             return;
         }
+    }
+}
+
+/// Publishes status lists, and keeps those that are published here or elsewhere ready to be sent.
+async fn status_lists(app: SharedApp) {
+    if !app.options.surfaces.contains(&Surface::Status) {
+        return;
+    }
+    let mut stop = app.stop.clone();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        app.service.keep_status_lists().await;
     }
 }
 

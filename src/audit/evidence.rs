@@ -9,6 +9,7 @@ use super::flaw::{EvidenceCheckError, Flaw};
 use super::forest::{Forest, Grown};
 use super::manifest::{MANIFEST, Manifest};
 use super::report::{EvidenceKind, Report};
+use super::status_lists::status_lists;
 use super::tiles::{Tiles, origins_in};
 use super::trust::{KeptCheckpoint, Openings, Trust};
 use super::verify::{Read, verify_grown};
@@ -195,7 +196,7 @@ fn verify_log(
     report: &mut Report,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<BTreeMap<Origin, Grown>, EvidenceCheckError> {
-    let Read { verified, openings, forest } = match verify_grown(ledger, forest, progress) {
+    let Read { verified, openings, forest, has_status_lists } = match verify_grown(ledger, forest, progress) {
         Ok(read) => read,
         Err(error) if error.is_damage() => {
             report.find("", error);
@@ -205,6 +206,9 @@ fn verify_log(
     };
     verified.added.iter().for_each(|added| report.hold(LEDGER, added.to_string()));
     report.verified = Some(verified);
+    if has_status_lists {
+        verify_status_lists(ledger, report)?;
+    }
     let trees = forest.into_trees();
     for kept in checkpoints {
         let checked = checkpoint(kept, trust, &openings, &trees);
@@ -218,6 +222,18 @@ fn verify_log(
         report.find(format!("key of {name}"), flaw);
     }
     Ok(trees)
+}
+
+/// Whether every published status list is signed, and follows from the records.
+fn verify_status_lists(ledger: &Path, report: &mut Report) -> Result<(), EvidenceCheckError> {
+    let (publications, flaws) = status_lists(ledger, |_, _| {})?;
+    if flaws.is_empty() {
+        report.hold("status lists", format!("{publications} publications: signed, and the records lead to them"));
+    }
+    flaws.into_iter().for_each(|(place, flaw)| {
+        report.find(format!("record {}/{}", place.origin, place.sequence), flaw);
+    });
+    Ok(())
 }
 
 /// Whether the records are those under the checkpoint.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::AuditError;
+use super::status_lists::StatusListFlaw;
 use crate::domain::{Origin, Position, Sequence};
 use crate::event_log::Damage;
 use crate::index::IndexVerifyError;
@@ -137,6 +138,9 @@ pub enum Flaw {
         /// How many the given one covers.
         new: u64,
     },
+    /// A published status list does not match the records.
+    #[error(transparent)]
+    StatusList(#[from] StatusListFlaw),
     /// The tiles do not match the records.
     #[error(transparent)]
     Tile(#[from] TileFlaw),

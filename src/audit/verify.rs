@@ -24,6 +24,8 @@ pub(super) struct Read {
     pub(super) verified: VerifiedLog,
     pub(super) openings: Openings,
     pub(super) forest: Forest,
+    /// Whether status lists were published.
+    pub(super) has_status_lists: bool,
 }
 
 /// The same, while the trees grow by the records.
@@ -76,12 +78,12 @@ fn verify_events(
         let damage = Damage::MissingPosition { next: head };
         return Err(AuditError::Damaged { position: base.position.next(), damage });
     }
-    let CrossRecordChecks { ledger, openings, unreadable, .. } = told;
+    let CrossRecordChecks { ledger, openings, unreadable, has_status_lists, .. } = told;
     if let Some((position, error, unreadable)) = unreadable {
         return Err(AuditError::Unreadable { position, error, unreadable, base });
     }
     let verified = VerifiedLog { events: base.position.0, base, ledger, added: Vec::new(), elapsed: started.elapsed() };
-    Ok(Read { verified, openings, forest })
+    Ok(Read { verified, openings, forest, has_status_lists })
 }
 
 /// The parts of a record that are checked against other records.
@@ -95,6 +97,8 @@ struct CheckedRecord {
 
 enum RecordContent {
     At(Timestamp),
+    /// A publication of a status list.
+    Published(Timestamp),
     Opened(Timestamp, Box<LedgerOpened>),
     /// It is of a later version.
     Unreadable(Box<RecordError>),
@@ -105,6 +109,9 @@ impl CheckedRecord {
         let said = match row.decode() {
             Ok(Recorded { recorded_at, event: Event::LedgerOpened(opened), .. }) => {
                 RecordContent::Opened(recorded_at, Box::new(opened))
+            }
+            Ok(Recorded { recorded_at, event: Event::StatusListPublished(_), .. }) => {
+                RecordContent::Published(recorded_at)
             }
             Ok(Recorded { recorded_at, .. }) => RecordContent::At(recorded_at),
             Err(ReadError::Damaged { damage: Damage::Record(error @ RecordError::Unreadable { .. }), .. }) => {
@@ -123,6 +130,7 @@ struct CrossRecordChecks {
     lineage: Lineage,
     ledger: Option<LedgerId>,
     openings: Openings,
+    has_status_lists: bool,
     /// The first record of a later version, and how many there are.
     unreadable: Option<(Position, RecordError, u64)>,
 }
@@ -132,6 +140,10 @@ impl CrossRecordChecks {
         let CheckedRecord { position, place, said, .. } = seen;
         let (recorded_at, opened) = match said {
             RecordContent::At(recorded_at) => (recorded_at, None),
+            RecordContent::Published(recorded_at) => {
+                self.has_status_lists = true;
+                (recorded_at, None)
+            }
             RecordContent::Opened(recorded_at, opened) => (recorded_at, Some(opened)),
             RecordContent::Unreadable(error) => {
                 self.unreadable.get_or_insert((position, *error, 0)).2 += 1;

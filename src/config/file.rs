@@ -28,7 +28,8 @@ pub(super) fn read(path: &Path) -> Result<ServeArgs, ConfigError> {
 
 pub(super) fn parse(text: &str) -> Result<ServeArgs, toml::de::Error> {
     toml::from_str::<HashMap<KnownKey, IgnoredAny>>(text)?;
-    Ok(ServeArgs { compat: compat::CompatSettings::read(text)?, ..toml::from_str(text)? })
+    let (compat, status_lists) = (compat::CompatSettings::read(text)?, toml::from_str(text)?);
+    Ok(ServeArgs { compat, status_lists, ..toml::from_str(text)? })
 }
 
 /// A key that some part of the settings reads.

@@ -15,6 +15,7 @@ use super::ids::{
     ApplicationId, Issuer, KeyId, NodeName, Origin, Reason, RecordId, RequestId, Subject, Tenant, TokenId,
 };
 use super::node::NodeKey;
+use super::status_list::{StatusDraws, StatusListOpened, StatusListPublished};
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
 
@@ -82,6 +83,10 @@ pub enum Command {
     PublishKey(PublishKey),
     /// Take a key that signs the ledger's JWTs out of use at once, with all that it signed.
     WithdrawKey(WithdrawKey),
+    /// Open a status list, unless one takes indexes.
+    OpenStatusList(StatusListOpened),
+    /// Publish a status list.
+    PublishStatusList(Box<StatusListPublished>),
     /// Make a node a member.
     JoinNode(Box<JoinNode>),
     /// Announce that this node has caught up, and which events it reads.
@@ -158,6 +163,8 @@ pub struct IssueToken {
     pub scope: Option<Box<str>>,
     /// What it is bound to, if it is.
     pub confirmation: Option<Confirmation>,
+    /// If a JWT is to have an entry in a status list: random numbers that stand for indexes.
+    pub status: Option<StatusDraws>,
     /// The added claims.
     pub sealed: Option<Sealed>,
 }
@@ -574,6 +581,9 @@ pub enum Rejection {
     /// This node has published no key to sign with.
     #[error("issue: this node has no signing key yet")]
     NoSigningKey,
+    /// No status list takes indexes here now.
+    #[error("issue: no status list of this node takes indexes at the moment")]
+    NoStatusList,
     /// The subject was revoked on more nodes than a JWT can list.
     #[error("issue: the subject's generation has more entries than a JWT carries; an opaque token has no such bound")]
     GenerationTooLarge,
@@ -625,7 +635,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every rejection.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::GrantExceedsOwn,
@@ -642,6 +652,7 @@ impl Rejection {
         Self::UnknownKey,
         Self::UnknownIssuer,
         Self::NoSigningKey,
+        Self::NoStatusList,
         Self::GenerationTooLarge,
         Self::IssuerDiffers,
         Self::SubjectOnHold,

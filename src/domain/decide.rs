@@ -8,6 +8,7 @@ mod keys;
 mod nodes;
 mod renewals;
 mod revocations;
+mod status_lists;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub use issues::MAX_JWT_GENERATION;
 pub use keys::{issuer, keys_before, keys_by_node, lineage, own_keys, signing_key};
 pub use renewals::worth_recording;
 pub use revocations::MAX_OWN_SESSIONS;
+pub use status_lists::open_list;
 
 /// The effect of the request on the log in that state.
 pub fn decide<C: UseCase>(view: &impl View, request: &Request<C>, context: Context) -> Result<Decision, C::Rejection> {
@@ -134,6 +136,8 @@ impl UseCase for Command {
             Self::PublishKey(publish) => publish.decide(view, caller, grants, context)?,
             Self::WithdrawKey(withdraw) => cohorts::withdraw_key(view, grants, withdraw, context)?,
             Self::Import(import) => imports::import(view, grants, caller, import, context)?,
+            Self::OpenStatusList(opened) => status_lists::open(view, grants, *opened, context)?,
+            Self::PublishStatusList(published) => status_lists::publish(view, grants, published)?,
             Self::JoinNode(join) => nodes::join(view, grants, join)?,
             Self::UpgradeNode(upgraded) => nodes::upgrade(view, grants, upgraded)?,
             Self::RemoveNode(name, own) => nodes::remove(view, grants, name, *own)?,

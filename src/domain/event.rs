@@ -16,6 +16,7 @@ use super::ids::{
     Tenant,
 };
 use super::node::{NodeKey, PeerAddress, Reads};
+use super::status_list::{StatusIndex, StatusListOpened, StatusListPublished};
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
 
@@ -56,6 +57,10 @@ pub enum Event {
     KeyPublished(KeyPublished),
     /// A key no longer signs.
     KeyRetired(KeyId),
+    /// A status list takes indexes from now on.
+    StatusListOpened(StatusListOpened),
+    /// A status list was published.
+    StatusListPublished(Box<StatusListPublished>),
     /// A node belongs to this ledger: an administrator said so.
     NodeJoined(Box<NodeJoined>),
     /// A node has caught up, or reads other events than before: it says so itself.
@@ -79,7 +84,7 @@ impl Event {
             Self::SubjectRevoked(SubjectRevoked { issued_before: None, .. }) => 1,
             Self::TicketIssued(TicketIssued { parent: None, .. }) => 1,
             Self::SessionIssued(issued) if issued.parent.is_none() => 1,
-            Self::TokenIssued(issued) if issued.confirmation.is_none() && issued.other_parent().is_none() => 1,
+            Self::TokenIssued(issued) if issued.is_plain() => 1,
             _ => self.event_type().version,
         }
     }
@@ -213,6 +218,8 @@ pub struct TokenIssued {
     pub scope: Option<Box<str>>,
     /// What it is bound to, if it is.
     pub confirmation: Option<Confirmation>,
+    /// Its entry in a status list, if it has one.
+    pub status: Option<StatusIndex>,
     /// When it expires. It cannot be extended.
     pub expires_at: Timestamp,
     /// The generation of its subject, its cohorts and its ancestors', as its issuer knew it.
@@ -225,6 +232,11 @@ impl TokenIssued {
     /// The key that it is kept under.
     pub fn key(&self) -> CredentialKey {
         CredentialKey { kind: Kind::Token, id: self.name.id() }
+    }
+
+    /// Whether the first version of its data has all of it.
+    fn is_plain(&self) -> bool {
+        self.confirmation.is_none() && self.status.is_none() && self.other_parent().is_none()
     }
 
     /// Its parent, unless that is a session of its own subject: then it is recorded as such.

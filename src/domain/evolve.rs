@@ -21,6 +21,7 @@ use super::ids::{ApplicationId, KeyId, Origin, RecordId, Subject, Tenant};
 use super::membership::{Member, Removal};
 use super::node::NodeKey;
 use super::signing::SigningKeyState;
+use super::status_list::{StatusIndex, StatusListId, StatusListState};
 use super::subject::{AgeRevocation, AgeRevocations, Erasure, KindRevocation, KindState, SubjectState};
 use super::time::Timestamp;
 
@@ -37,6 +38,10 @@ pub enum Patch {
     TicketUsed(RecordId, Timestamp),
     /// Something about a key that signs the ledger's JWTs.
     Key(KeyId, SigningKeyState),
+    /// Something about a status list.
+    StatusList(StatusListId, Box<StatusListState>),
+    /// The token has that entry of a status list, and expires then.
+    StatusIndex(CredentialKey, StatusIndex, Timestamp),
     /// Something about a node.
     Node(NodeKey, Member),
     /// An origin uses the key in that slot of its store.
@@ -123,6 +128,9 @@ pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
                 add(Patch::Key(key.clone(), signed));
             }
             add(Patch::Credential(issued.key(), token_issued(recorded, issued)));
+            if let Some(status) = issued.status {
+                add(Patch::StatusIndex(issued.key(), status, issued.expires_at));
+            }
         }
         Event::Revoked(revoked) => {
             slot(recorded, revoked.note.as_ref(), &mut add);
@@ -153,6 +161,17 @@ pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
         Event::KeyPublished(key) => add(Patch::Key(key.id.clone(), key_published(recorded, key))),
         Event::KeyRetired(id) => {
             add(Patch::Key(id.clone(), SigningKeyState { retired: true, ..SigningKeyState::default() }));
+        }
+        Event::StatusListOpened(opened) => {
+            let opening = StatusListState::opening(recorded.place, recorded.recorded_at, *opened);
+            add(Patch::StatusList(opened.list, opening.into()));
+        }
+        Event::StatusListPublished(published) => {
+            // Verifiers need the key for as long as they may keep the list.
+            let last_expiry = Timestamp::default().plus_millis(published.exp.saturating_mul(1_000));
+            add(Patch::Key(published.kid.clone(), SigningKeyState { last_expiry, ..SigningKeyState::default() }));
+            let publication = StatusListState::publication(recorded.place, (**published).clone());
+            add(Patch::StatusList(published.list, publication.into()));
         }
         Event::NodeJoined(node) => {
             let joined = Member::of_join(recorded.place, recorded.recorded_at, (**node).clone());

@@ -18,6 +18,7 @@ use super::membership::Member;
 use super::node::{NodeKey, PeerAddress, Reads};
 use super::signing::SigningKeyState;
 use super::state::State;
+use super::status_list::{StatusListId, StatusListState};
 use super::subject::{AgeRevocation, Erasure, Generation, KindState, SubjectState};
 use super::time::Timestamp;
 use crate::json;
@@ -110,6 +111,20 @@ impl StateRow {
             false => json!(["key", id.as_str(), published, key.retired, last_expiry]),
             true => json!(["key", id.as_str(), published, key.retired, last_expiry, true]),
         })
+    }
+
+    /// A status list: `["status_list", id, [origin, sequence, opened_at, entries, class] or null, taken, SHA-256 of the taken indexes,
+    /// last_expiry, [origin, sequence, iat, SHA-256 of the array] or null]`.
+    pub fn status_list(id: StatusListId, list: &StatusListState) -> Self {
+        let opened = list.opened.map(|(place, opened_at, opened)| {
+            let (origin, sequence, class) = (place.origin.to_string(), place.sequence.0, opened.class.as_str());
+            json!([origin, sequence, opened_at.as_millis(), opened.entries, class])
+        });
+        let published = list.published.as_ref().map(|(place, published)| {
+            json!([place.origin.as_str(), place.sequence.0, published.iat, hex::encode(&published.array)])
+        });
+        let (taken, hash) = (list.taken.len(), hex::encode(&list.taken.hash()));
+        Self::of(json!(["status_list", id.as_str(), opened, taken, hash, list.last_expiry.as_millis(), published]))
     }
 
     /// The last slot of its sealing keys that an origin has used: `["slot", origin, slot]`.
@@ -367,6 +382,7 @@ impl State {
         rows.extend(self.cohorts.iter().map(|(cohort, state)| StateRow::cohort(&cohort, state)));
         rows.extend(self.keys.iter().map(|(id, key)| StateRow::key(id, key)));
         rows.extend(self.slots.iter().map(|(origin, slot)| StateRow::slot(*origin, *slot)));
+        rows.extend(self.status_lists.iter().map(|(id, list)| StateRow::status_list(*id, list)));
         rows.extend(self.members.iter().map(|(key, member)| StateRow::node(key, member)));
         rows.extend(self.imported.then(StateRow::imported));
         rows.extend(self.answered.values().map(StateRow::answered));

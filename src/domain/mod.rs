@@ -19,6 +19,7 @@ mod node;
 mod rejections;
 mod signing;
 mod state;
+mod status_list;
 mod subject;
 mod time;
 
@@ -40,7 +41,7 @@ pub use credential::{
 };
 pub use decide::{
     MAX_ERASED_SLOTS, MAX_JWT_GENERATION, MAX_OWN_SESSIONS, UseCase, actor_of, alone, decide, grants_of, issuer,
-    keys_before, keys_by_node, lineage, may_see, own_keys, signing_key, worth_recording,
+    keys_before, keys_by_node, lineage, may_see, open_list, own_keys, signing_key, worth_recording,
 };
 pub use event::{
     CohortRevoked, CredentialRevoked, Draft, Event, EventType, Extends, Facets, Idempotency, IdempotencyMark, Issues,
@@ -64,5 +65,9 @@ pub use rejections::{
 };
 pub use signing::SigningKeyState;
 pub use state::{CredentialView, Overlay, State, View, forget_use_at};
+pub use status_list::{
+    IndexSet, StatusDraws, StatusIndex, StatusListClass, StatusListId, StatusListOpened, StatusListPublished,
+    StatusListState, StatusListView,
+};
 pub use subject::{AgeRevocation, AgeRevocations, Erasure, Generation, KindRevocation, KindState, SubjectState};
 pub use time::{MAX_INTEGER, RETENTION_MARGIN_MILLIS, Timestamp, Ttl};

@@ -83,7 +83,7 @@ rejections! {
         SubjectOnHold, SubjectErased, ClockUnsettled, MemoryFull, ParentInactive, LineageTooDeep
     }
     /// Of a token to issue, and of the key that it needs.
-    IssueTokenRejection: Issue(IssueRejection) { SessionInactive, GenerationTooLarge, NoSigningKey, IssuerDiffers }
+    IssueTokenRejection: Issue(IssueRejection) { SessionInactive, GenerationTooLarge, NoSigningKey, NoStatusList, IssuerDiffers }
     ExtendRejection: Any(AnyRejection) { UnknownCredential, ClockUnsettled }
     /// Of one credential to revoke: a JWT that was presented can have expired.
     RevokeRejection: Any(AnyRejection) { UnknownCredential, CredentialExpired, TooManyUnknownRevocations }

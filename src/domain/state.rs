@@ -16,6 +16,7 @@ use super::ids::{ApplicationId, KeyId, Origin, RecordId, Sequence, Subject, Tena
 use super::membership::Members;
 use super::node::NodeKey;
 use super::signing::SigningKeyState;
+use super::status_list::{StatusIndex, StatusListClass, StatusListId, StatusListState, StatusListView};
 use super::subject::SubjectState;
 use super::time::{Timestamp, Ttl};
 
@@ -46,6 +47,12 @@ pub trait View: CredentialView {
     fn session_with(&self, digest: &Digest) -> Option<CredentialId>;
     /// Every key that signs or signed the ledger's JWTs.
     fn keys(&self) -> BTreeMap<KeyId, SigningKeyState>;
+    /// The status list, if its opening is known.
+    fn status_list(&self, list: &StatusListId) -> Option<StatusListView>;
+    /// The status list of that origin and class that was opened last.
+    fn newest_status_list(&self, origin: Origin, class: StatusListClass) -> Option<StatusListView>;
+    /// Whether a token has that entry.
+    fn is_index_taken(&self, list: &StatusListId, index: u32) -> bool;
     /// Whether anything was ever imported.
     fn imported(&self) -> bool;
     /// How many revocations of unknown credentials are in force that this caller recorded.
@@ -108,6 +115,8 @@ pub struct State {
     pub keys: BTreeMap<KeyId, SigningKeyState>,
     /// The last slot of its sealing keys that each origin has used.
     pub slots: BTreeMap<Origin, u64>,
+    /// Status lists.
+    pub status_lists: BTreeMap<StatusListId, StatusListState>,
     /// Whether anything was ever imported.
     pub imported: bool,
     /// The nodes of this ledger.
@@ -142,6 +151,7 @@ impl State {
         subjects.clear();
         keys.clear();
         slots.clear();
+        self.status_lists.clear();
         answered.clear();
         self.imported = false;
         self.latest_end = Timestamp::default();
@@ -181,6 +191,10 @@ impl State {
                 let last = self.slots.entry(origin).or_default();
                 *last = slot.max(*last);
             }
+            Patch::StatusList(list, state) => self.status_lists.entry(list).or_default().merge(*state),
+            Patch::StatusIndex(_, StatusIndex { list, index }, expires_at) => {
+                self.status_lists.entry(list).or_default().take(index, expires_at);
+            }
             Patch::Imported => self.imported = true,
             Patch::Answered(answered) => {
                 self.answered.entry(answered.digests.key).and_modify(|mine| mine.merge(answered)).or_insert(answered);
@@ -195,6 +209,7 @@ impl State {
         if !self.cohorts.is_empty() {
             Arc::make_mut(&mut self.cohorts).prune(now);
         }
+        self.status_lists.retain(|_, list| !list.is_retired(now));
         self.answered.retain(|_, answered| now < answered.retain_until());
         let heads = &self.heads;
         let awaited = |place: &RecordId| heads.get(&place.origin).is_none_or(|head| *head < place.sequence);
@@ -337,6 +352,20 @@ impl View for State {
         self.keys.clone()
     }
 
+    fn status_list(&self, list: &StatusListId) -> Option<StatusListView> {
+        self.status_lists.get(list)?.view()
+    }
+
+    fn newest_status_list(&self, origin: Origin, class: StatusListClass) -> Option<StatusListView> {
+        let views = self.status_lists.values().filter_map(StatusListState::view);
+        let own = views.filter(|view| view.place.origin == origin && view.opened.class == class);
+        own.max_by_key(|view| view.place)
+    }
+
+    fn is_index_taken(&self, list: &StatusListId, index: u32) -> bool {
+        self.status_lists.get(list).is_some_and(|list| list.taken.contains(index))
+    }
+
     fn imported(&self) -> bool {
         self.imported
     }
@@ -443,6 +472,30 @@ impl<V: View> View for Overlay<'_, V> {
             keys.entry(id.clone()).or_default().merge(key.clone());
         }
         keys
+    }
+
+    fn status_list(&self, list: &StatusListId) -> Option<StatusListView> {
+        let durable = self.durable.status_list(list);
+        let Some(pending) = self.pending.status_lists.get(list) else { return durable };
+        match durable {
+            // What this batch adds to a list does not name its opening.
+            Some(view) => {
+                let iat = pending.published.as_ref().map(|(_, published)| published.iat);
+                let (taken, last_expiry) = (pending.taken.len(), pending.last_expiry);
+                Some(view.with(StatusListView { taken, last_expiry, iat, ..view }))
+            }
+            None => pending.view(),
+        }
+    }
+
+    fn newest_status_list(&self, origin: Origin, class: StatusListClass) -> Option<StatusListView> {
+        let pending = self.pending.newest_status_list(origin, class);
+        let newest = pending.or_else(|| self.durable.newest_status_list(origin, class))?;
+        self.status_list(&newest.opened.list)
+    }
+
+    fn is_index_taken(&self, list: &StatusListId, index: u32) -> bool {
+        self.pending.is_index_taken(list, index) || self.durable.is_index_taken(list, index)
     }
 
     fn imported(&self) -> bool {

@@ -8,6 +8,7 @@ mod cohorts;
 mod forms;
 mod lasting;
 mod nodes;
+mod status_lists;
 mod subjects;
 
 use std::borrow::Cow;
@@ -28,6 +29,7 @@ use cohorts::CohortRevokedData;
 use forms::{Borrowed, GenerationData, Hex, Text, UuidText};
 use lasting::{ParentData, SealedData, SessionExtendedData, SessionIssuedData, TokenIssuedData, jwt, parent, sealed};
 use nodes::{NodeJoinedData, NodeRemovedData, NodeUpgradedData};
+use status_lists::{StatusListOpenedData, StatusListPublishedData};
 use subjects::{SubjectErasedData, SubjectRevokedData};
 
 /// The largest record, in bytes.
@@ -74,6 +76,8 @@ pub fn encode(recorded: &Recorded) -> String {
         Event::SubjectErased(erased) => enveloped(recorded, &SubjectErasedData::from(erased)),
         Event::KeyPublished(key) => enveloped(recorded, &KeyPublishedData::from(key)),
         Event::KeyRetired(id) => enveloped(recorded, &KeyRetiredData { kid: id.as_str().into() }),
+        Event::StatusListOpened(opened) => enveloped(recorded, &StatusListOpenedData::from(opened)),
+        Event::StatusListPublished(published) => enveloped(recorded, &StatusListPublishedData::from(&**published)),
         Event::NodeJoined(joined) => enveloped(recorded, &NodeJoinedData::from(&**joined)),
         Event::NodeUpgraded(upgraded) => enveloped(recorded, &NodeUpgradedData::from(upgraded)),
         Event::NodeRemoved(removed) => enveloped(recorded, &NodeRemovedData::from(removed)),
@@ -246,6 +250,10 @@ fn event<'a>(type_name: &str, version: u64, data: impl DataSource<'a>) -> Result
         ("key.retired", 1) => {
             let id = data.read::<KeyRetiredData<'_>>()?.kid;
             Event::KeyRetired(KeyId::new(&id).map_err(RecordError::malformed)?)
+        }
+        ("status_list.opened", 1) => Event::StatusListOpened(data.read::<StatusListOpenedData>()?.into_domain()?),
+        ("status_list.published", 1) => {
+            Event::StatusListPublished(Box::new(data.read::<StatusListPublishedData<'_>>()?.into_domain()?))
         }
         ("node.joined", 1) => Event::NodeJoined(Box::new(data.read::<NodeJoinedData<'_>>()?.into_domain()?)),
         ("node.upgraded", 1) => Event::NodeUpgraded(data.read::<NodeUpgradedData>()?.into_domain()?),

@@ -20,6 +20,7 @@ mod observe;
 pub mod openapi;
 pub mod peers;
 pub mod problem;
+pub mod status_lists;
 mod surface;
 mod tlog;
 pub mod tls;
@@ -175,6 +176,8 @@ pub struct HttpOptions {
     pub body_bytes: usize,
     /// Whether a session that is issued without a device gets the one that the headers of proxies describe.
     pub device_headers: bool,
+    /// The options of status lists.
+    pub status_lists: status_lists::StatusListOptions,
     /// The options of other vendors' contracts.
     pub compat: compat::CompatOptions,
     /// How often a follower is told that it is up to date.
@@ -192,6 +195,7 @@ impl Default for HttpOptions {
             surfaces: Surface::value_variants().to_vec(),
             body_bytes: 65_536,
             device_headers: false,
+            status_lists: status_lists::StatusListOptions::default(),
             compat: compat::CompatOptions::default(),
             heartbeat: Duration::from_secs(15),
             root_token_file: None,

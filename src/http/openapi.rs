@@ -24,6 +24,7 @@ use super::{Surface, health, peers, problem, well_known};
         (name = "sessions", description = "Logged-in devices, with their subject and how it was authenticated"),
         (name = "tokens", description = "Bearer tokens: JWTs that this ledger signs, or opaque ones"),
         (name = "keys", description = "The keys that sign and verify this ledger's tokens"),
+        (name = "status lists", description = "Token Status Lists: which JWTs were revoked, signed, for everybody and for caches"),
         (name = "credentials", description = "Checking and revoking a credential"),
         (name = "feed", description = "Every revocation, as it happens"),
         (name = "subjects", description = "The credentials of a subject"),

@@ -7,7 +7,7 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
 use super::compat::{crafter, cribl, ory, slashid};
-use super::{HttpOptions, SharedApp, evidence, feed, followed, measured, native, tlog, v1};
+use super::{HttpOptions, SharedApp, evidence, feed, followed, measured, native, status_lists, tlog, v1};
 
 /// A family of routes that can be switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
@@ -28,6 +28,8 @@ pub enum Surface {
     SlashId,
     /// Cribl's token contract.
     Cribl,
+    /// Token Status Lists.
+    Status,
     /// `/metrics`.
     Metrics,
 }
@@ -59,6 +61,11 @@ impl Surface {
         names.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(", ")
     }
 
+    /// The surfaces that are served unless others are named: all but those that publish what nobody has asked for.
+    pub fn defaults() -> Vec<Self> {
+        Self::value_variants().iter().copied().filter(|surface| *surface != Self::Status).collect()
+    }
+
     /// What this surface adds.
     pub(super) fn part(self) -> Part {
         match self {
@@ -71,6 +78,7 @@ impl Surface {
                 Part::contract(|options| slashid::routes(&options.compat.slashid), slashid::SlashidApi::openapi)
             }
             Self::Cribl => Part::contract(|_| cribl::routes(), cribl::CriblApi::openapi),
+            Self::Status => Part::ours(|_| status_lists::routes(), status_lists::StatusListApi::openapi),
             // Metrics are read by machines that know them, and are not in the document.
             Self::Metrics => Part::ours(|_| measured(), OpenApi::default),
         }

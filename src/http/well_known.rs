@@ -53,7 +53,7 @@ where
 /// Answers preflights, and lets pages of every origin read each answer: a refusal, too, so that a page learns why.
 ///
 /// The answer is the same for every origin, so caches may give one origin's to another. Never with credentials.
-async fn across_origins(request: Request, next: Next) -> Response {
+pub(super) async fn across_origins(request: Request, next: Next) -> Response {
     const ANY: HeaderValue = HeaderValue::from_static("*");
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(ORIGIN)

@@ -13,6 +13,7 @@ mod revoked;
 mod sessions;
 mod slab;
 mod snapshot;
+mod status_lists;
 mod store;
 mod subjects;
 mod sweep;
@@ -30,8 +31,8 @@ use crate::domain::{
     Active, Answered, Application, ApplicationId, Cohort, CohortState, Cohorts, Credential, CredentialId,
     CredentialKey, CredentialRef, CredentialView, Digest, Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds,
     LedgerOpened, Members, NodeKey, Origin, Patch, RecordId, Recorded, Revocation, RevokedCohorts, Sequence,
-    SigningKeyState, StateRow, Subject, SubjectState, Tenant, Timestamp, UnknownRevoker, View, evolve, judge_known,
-    worth_recording,
+    SigningKeyState, StateRow, StatusListClass, StatusListId, StatusListView, Subject, SubjectState, Tenant, Timestamp,
+    UnknownRevoker, View, evolve, judge_known, worth_recording,
 };
 use crate::event_log::Base;
 use forms::{IssuedRow, RowKind as _, TokenRow};
@@ -39,6 +40,7 @@ use handle::{Handle, Layout, SHARDS, SubjectHandle};
 use packed::InternedValues;
 use revoked::{RevocationsByTenant, tenants_of};
 use sessions::Sessions;
+use status_lists::StatusLists;
 use store::{JoinChanges, SlotContent, Store};
 use subjects::{Locate, Place};
 use sweep::Sweep;
@@ -47,6 +49,7 @@ use tickets::Tickets;
 pub use rebuild::{RebuildTimes, Rebuilt, StateSource, catch_up, load_on, rebuild};
 pub use revoked::RevocationMark;
 pub use snapshot::{SnapshotError, check, load, save};
+pub use status_lists::{RevokedEntry, StatusCapture, StatusListShown};
 
 const SMALL_SHARDS: usize = 16;
 
@@ -61,6 +64,7 @@ pub struct Projection {
     tickets: Tickets,
     sessions: Sessions,
     tokens: Store<TokenRow>,
+    lists: StatusLists,
     revoked: RevocationsByTenant,
     early_uses: Mutex<HashMap<RecordId, Timestamp>>,
     /// Cohorts that were revoked.
@@ -143,6 +147,7 @@ impl Projection {
             tickets: Tickets::new(layout),
             sessions: Sessions::new(layout),
             tokens: Store::new(layout),
+            lists: StatusLists::default(),
             revoked: RevocationsByTenant::default(),
             early_uses: Mutex::default(),
             cohorts: RwLock::default(),
@@ -179,6 +184,7 @@ impl Projection {
             let idle = self.join(patch);
             idle.into_iter().for_each(|subject| self.shared.subjects.tidy(subject));
         });
+        self.notice_revoked(recorded);
     }
 
     /// Everything up to there has been folded in.
@@ -385,6 +391,7 @@ impl Projection {
         rows.extend(self.cohorts.read().iter().map(|(cohort, state)| StateRow::cohort(&cohort, state)));
         rows.extend(self.keys.read().iter().map(|(id, key)| StateRow::key(id, key)));
         rows.extend(self.slots.lock().iter().map(|(origin, slot)| StateRow::slot(*origin, *slot)));
+        self.lists.each(|id, list| rows.push(StateRow::status_list(id, list)));
         rows.extend(self.members.read().iter().map(|(key, member)| StateRow::node(key, member)));
         rows.extend(self.imported().then(StateRow::imported));
         for shard in &self.answered.shards {
@@ -433,6 +440,11 @@ impl Projection {
                 let mut slots = self.slots.lock();
                 let last = slots.entry(origin).or_default();
                 *last = slot.max(*last);
+            }
+            Patch::StatusList(id, state) => self.lists.join(id, *state),
+            Patch::StatusIndex(key, status, expires_at) => {
+                let handle = self.tokens.look(key.id, |handle, _| handle).flatten();
+                self.lists.add(handle, key.id, status, expires_at);
             }
             Patch::Imported => self.imported.store(true, Ordering::Release),
             Patch::Subject(tenant, subject, state) => {
@@ -633,6 +645,18 @@ impl View for Projection {
 
     fn keys(&self) -> BTreeMap<KeyId, SigningKeyState> {
         self.keys.read().clone()
+    }
+
+    fn status_list(&self, list: &StatusListId) -> Option<StatusListView> {
+        self.lists.view(list)
+    }
+
+    fn newest_status_list(&self, origin: Origin, class: StatusListClass) -> Option<StatusListView> {
+        self.lists.newest(origin, class)
+    }
+
+    fn is_index_taken(&self, list: &StatusListId, index: u32) -> bool {
+        self.lists.is_taken(list, index)
     }
 
     fn members(&self) -> Arc<Members> {

@@ -91,6 +91,9 @@ impl Projection {
             self.count_unknown(&unknown_revokers, &[]);
             let Some(handle) = handle else { continue };
             self.revoked.remove(&revoked_in, handle);
+            if kind == Kind::Token {
+                self.lists.forget(handle);
+            }
             let (Some(issued), key) = (issued, CredentialKey { kind, id }) else { continue };
             self.forget(key, handle, &issued);
             self.shared.subjects.remove(issued.subject, handle, key);
@@ -111,6 +114,7 @@ impl Projection {
     fn sweep_small(&self, shard: usize, now: Timestamp) {
         if shard == 0 {
             self.sweep_cohorts(now);
+            self.lists.prune(now);
         }
         self.answered.shards[shard].write().retain(|_, answered| now < answered.retain_until());
         let base = self.base.read();

@@ -72,6 +72,9 @@ pub enum Refusal {
     /// A reserved claim was to be added to a token.
     #[error("issue: a claim that the ledger sets itself can't be added")]
     ReservedClaim,
+    /// A token was to have an entry in a status list, and this node has none.
+    #[error("issue: this node gives tokens no entry in a status list, and opaque ones never")]
+    StatusListsOff,
     /// The personal parts of a session, or the added claims of a token, are too large.
     #[error("issue: the personal parts or added claims are larger than {MAX_PERSONAL_BYTES} bytes")]
     PersonalDataTooLarge,
@@ -99,6 +102,8 @@ pub enum TokenRefusal {
     Rejected(IssueTokenRejection),
     /// A claim that the ledger sets itself was to be added.
     ReservedClaim,
+    /// It was to have an entry in a status list, and this node has none.
+    StatusListsOff,
     /// The added claims are too large.
     PersonalDataTooLarge,
     /// This server's public address is not configured.
@@ -201,6 +206,7 @@ impl From<TokenRefusal> for Refusal {
         match refusal {
             TokenRefusal::Rejected(rejection) => Self::Rejected(rejection.into()),
             TokenRefusal::ReservedClaim => Self::ReservedClaim,
+            TokenRefusal::StatusListsOff => Self::StatusListsOff,
             TokenRefusal::PersonalDataTooLarge => Self::PersonalDataTooLarge,
             TokenRefusal::IssuerNotConfigured => Self::IssuerNotConfigured,
             TokenRefusal::SigningKeyTooNew { from } => Self::SigningKeyTooNew { from },

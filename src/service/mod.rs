@@ -27,6 +27,7 @@ mod sessions;
 mod shares;
 mod signing;
 mod start_error;
+mod status_lists;
 mod target;
 mod tickets;
 mod tokens;
@@ -77,6 +78,7 @@ pub use sessions::{
 pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
 pub use signing::{KeyStage, PublishedKey, PublishedKeySet, RESERVED_CLAIMS, RotatedKeys};
 pub use start_error::StartError;
+pub use status_lists::{ServedStatusList, StatusListAnswer, StatusListSettings};
 pub use target::{Target, looks_like_jwt};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, SessionToken};
@@ -89,6 +91,7 @@ use revoked::OneByOne;
 use sealing::Sealer;
 use sessions::FactsCache;
 use signing::Signing;
+use status_lists::StatusLists;
 
 /// The caller, and what it may do.
 #[derive(Clone, Debug)]
@@ -158,6 +161,7 @@ pub struct Service {
     signing: Signing,
     sealer: Arc<Sealer>,
     facts: FactsCache,
+    status_lists: StatusLists,
     questions: Questions,
     /// The proofs of possession that this process has accepted.
     proofs: Proofs,

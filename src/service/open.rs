@@ -14,7 +14,7 @@ use super::machine::{Committed, Hook, Ledger};
 use super::start_error::StartError;
 use super::{
     Cluster, FactsCache, Fixed, Log, Naming, NodeFile, ProcessStart, Pseudonyms, Questions, Reach, RecentSecrets,
-    Running, Sealer, Service, Signing, Timekeeping, Turns, snapshots,
+    Running, Sealer, Service, Signing, StatusListSettings, StatusLists, Timekeeping, Turns, snapshots,
 };
 use crate::clock::{Clock, fresh_origin, fresh_uuid};
 use crate::cluster::{Anchors, Incarnation, KeptHeads, SignedHead};
@@ -64,6 +64,8 @@ pub struct NodeSettings {
     pub address: Option<PeerAddress>,
     /// The events that this node reads.
     pub reads: Reads,
+    /// The settings of status lists, if this node gives tokens an entry.
+    pub status_lists: Option<StatusListSettings>,
 }
 
 impl NodeSettings {
@@ -312,6 +314,7 @@ impl Prepared {
         let timekeeper = Timekeeper::spawn(clock.clone(), marks.clone(), cluster.clone())
             .map_err(|error| StartError::Writer(error.to_string()))?;
         let reach = reach.unwrap_or_else(|| cluster.clone());
+        let status_lists = StatusLists::new(settings.status_lists, &directory.ledger());
         let service = Service {
             projection,
             log: Log { writer: writer.handle(), reader, trees },
@@ -325,6 +328,7 @@ impl Prepared {
             signing,
             sealer: Arc::new(sealer),
             facts: FactsCache::default(),
+            status_lists,
             questions: Questions::default(),
             proofs: Proofs::default(),
             turns: Turns::default(),

@@ -23,6 +23,7 @@ use crate::domain::{
 use crate::jose::{APPLICATION, OwnKeys, PARENT, SESSION_APPLICATION, SESSION_ISSUED_AT, sign};
 use crate::json;
 use crate::keys::{Algorithm, KeyError, SigningKey};
+use crate::status_list::list_uri;
 
 /// The most keys that are made in a row: both of a node.
 const KEYS_AT_ONCE: usize = 2;
@@ -126,7 +127,7 @@ impl Signing {
         }
     }
 
-    fn find(&self, id: &KeyId) -> Result<Option<Arc<SigningKey>>, KeyError> {
+    pub(super) fn find(&self, id: &KeyId) -> Result<Option<Arc<SigningKey>>, KeyError> {
         if let Some(key) = self.keys.lock().get(id) {
             return Ok(Some(key.clone()));
         }
@@ -468,7 +469,7 @@ impl PublishedKey {
 }
 
 /// The claims that a caller can't add, because the ledger sets them.
-pub const RESERVED_CLAIMS: [&str; 20] = [
+pub const RESERVED_CLAIMS: [&str; 21] = [
     "iss",
     "sub",
     "aud",
@@ -489,6 +490,7 @@ pub const RESERVED_CLAIMS: [&str; 20] = [
     "act",
     "may_act",
     "cnf",
+    "status",
 ];
 
 fn claims(
@@ -518,6 +520,10 @@ fn claims(
     if let Some(confirmation) = &issued.confirmation {
         let (name, thumbprint) = confirmation.member();
         say("cnf", json!({name: thumbprint.to_string()}));
+    }
+    if let (Some(status), Some(issuer)) = (issued.status, issued.name.issuer()) {
+        let uri = list_uri(issuer, status.list);
+        say("status", json!({"status_list": {"idx": status.index, "uri": uri}}));
     }
     if let Some(application) = recorded.application() {
         say(APPLICATION, json!(application.to_string()));

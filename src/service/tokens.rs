@@ -8,12 +8,14 @@ use super::limits::MAX_PERSONAL_BYTES;
 use super::machine::{Filed, Issued};
 use super::sealing::Belongs;
 use super::signing::{RESERVED_CLAIMS, token_issued};
+use super::status_lists::ENTRY_ATTEMPTS;
 use super::{Call, CallerIdentity, Error, Failure, Holder, Service, TokenParent, TokenRefusal};
-use crate::clock::fresh_uuid;
+use crate::clock::{NoRandomness, fresh_uuid, random};
 use crate::domain::{
     Ancestor, ApplicationId, Caller, Confirmation, CredentialKey, CredentialRef, CredentialView as _, Forbidden,
     Generation, Grants, Inactive, IssueToken, IssueTokenRejection, KeyId, Kind, Origin, PresentedToken, RecordId,
-    RequestId, Scope, Secret, Sequence, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, judge_presented,
+    RequestId, Scope, Secret, Sequence, StatusDraws, StatusListClass, Subject, Tenant, Timestamp, TokenForm, TokenId,
+    Ttl, judge_presented,
 };
 use crate::jose::{Binding, Possession, Proof, ProofError, TargetUri, TokenError, TokenTimeError, VerifiedToken};
 use crate::keys::{SecretPrefix, mint};
@@ -36,6 +38,8 @@ pub struct NewToken {
     pub claims: Map<String, Value>,
     /// Whether it is to be opaque.
     pub opaque: bool,
+    /// Whether a JWT is to have an entry in a status list; as the operator has set it, if that is not said.
+    pub status_list: Option<bool>,
 }
 
 /// A token that the operator's settings describe, for a session whose bearer asks for it.
@@ -104,6 +108,7 @@ impl Service {
     /// Issues a token. Needs `issue` in its tenant.
     pub async fn issue_token(&self, call: &Call, new: NewToken) -> Result<IssuedToken, Error<TokenRefusal>> {
         self.may_issue(call, &new)?;
+        self.gets_entry(new.status_list, new.opaque).map_err(Error::Refused)?;
         if new.opaque {
             return self.issue_opaque(call, &new).await;
         }
@@ -149,6 +154,7 @@ impl Service {
             confirmation: None,
             claims,
             opaque: false,
+            status_list: None,
         };
         let call = Call { identity, request, idempotency: None, consistency: None };
         self.may_issue(&call, &new)?;
@@ -156,11 +162,35 @@ impl Service {
         self.issue_jwt(&call, &new).await
     }
 
+    /// A JWT that is to have an entry in a status list waits for a list, if none takes indexes now.
     async fn issue_jwt(&self, call: &Call, new: &NewToken) -> Result<IssuedToken, Error<TokenRefusal>> {
+        if !self.gets_entry(new.status_list, false).map_err(Error::Refused)? {
+            return self.issue_jwt_once(call, new, false).await;
+        }
+        let policy = self.fixed.policy;
+        let class = StatusListClass::of(new.ttl.unwrap_or(policy.token_ttl).min(policy.longest_life));
+        for _ in 1..ENTRY_ATTEMPTS {
+            self.ensure_status_list(class).await?;
+            match self.issue_jwt_once(call, new, true).await {
+                // The list was full, or closed, when it was the token's turn.
+                Err(Error::Refused(TokenRefusal::Rejected(IssueTokenRejection::NoStatusList))) => {}
+                issued => return issued,
+            }
+        }
+        self.ensure_status_list(class).await?;
+        self.issue_jwt_once(call, new, true).await
+    }
+
+    async fn issue_jwt_once(
+        &self,
+        call: &Call,
+        new: &NewToken,
+        is_listed: bool,
+    ) -> Result<IssuedToken, Error<TokenRefusal>> {
         let jti = TokenId::new(&fresh_uuid()?.to_string()).map_err(Failure::key)?;
         let issuer = self.token_issuer().ok_or(Error::Refused(TokenRefusal::IssuerNotConfigured))?;
         let name = CredentialRef::Jwt { issuer, jti: jti.clone() };
-        let filed = self.append_token(call, new, TokenForm::Jwt(jti), &name).await?;
+        let filed = self.append_token(call, new, TokenForm::Jwt(jti), &name, is_listed).await?;
         match filed {
             Issued::Now(filed) => self.issued_jwt(filed, new.claims.clone()),
             Issued::Before(first) => self.token_issued_before(first).await,
@@ -171,7 +201,7 @@ impl Service {
         let secret = mint(SecretPrefix::OpaqueToken).map_err(|_| Failure::NoRandomness)?;
         self.keep_for_repetition(call, &secret);
         let digest = secret.digest();
-        match self.append_token(call, new, TokenForm::Opaque(digest), &CredentialRef::Digest(digest)).await? {
+        match self.append_token(call, new, TokenForm::Opaque(digest), &CredentialRef::Digest(digest), false).await? {
             Issued::Now(filed) => Ok(issued(filed, secret)?),
             Issued::Before(first) => self.token_issued_before(first).await,
         }
@@ -184,6 +214,7 @@ impl Service {
         new: &NewToken,
         form: TokenForm,
         name: &CredentialRef,
+        is_listed: bool,
     ) -> Result<Issued, Error<TokenRefusal>> {
         let sealed = if new.claims.is_empty() {
             None
@@ -206,6 +237,7 @@ impl Service {
             audience: new.audience.clone(),
             scope: new.scope.clone(),
             confirmation: new.confirmation,
+            status: is_listed.then(draws).transpose()?,
             sealed,
         };
         let outcome = self.execute(call, issue).await.map_err(Error::widened)?;
@@ -339,6 +371,13 @@ impl Service {
         };
         names(token).contains(&own.presented.credential)
     }
+}
+
+/// Random numbers for the command: the writer, which decides, has no randomness.
+fn draws() -> Result<StatusDraws, NoRandomness> {
+    let bytes: [u8; size_of::<StatusDraws>()] = random()?;
+    let (draws, _) = bytes.as_chunks::<4>();
+    Ok(std::array::from_fn(|n| u32::from_le_bytes(draws[n])))
 }
 
 fn issued(filed: Arc<Filed>, secret: Secret) -> Result<IssuedToken, Failure> {

@@ -8,6 +8,7 @@ FUZZ_URL is the server, FUZZ_TOKEN root's secret.
 """
 
 import atexit
+import base64
 import collections
 import itertools
 import json
@@ -49,6 +50,12 @@ def session():
 
 def token():
     return call("POST", "/v1/tokens", {"subject": SUBJECT})["token"]
+
+
+def status_list():
+    issued = call("POST", "/v1/tokens", {"subject": SUBJECT, "status_list": True})["token"].split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(issued + "=" * (-len(issued) % 4)))
+    return claims["status"]["status_list"]["uri"].rsplit("/", 1)[1]
 
 
 def own(issued):
@@ -113,6 +120,7 @@ GOOD = {
     "DELETE /v1/subjects/{subject}/personal-data": lambda: {"path": {"subject": subject_with_session()}},
     "POST /v1/tickets": lambda: {"body": {"subject": SUBJECT}},
     "POST /v1/tokens": lambda: {"body": {"subject": SUBJECT}},
+    "GET /status-lists/{id}": lambda: {"path": {"id": status_list()}},
     f"GET {CRAFTER}/access_token/all": lambda: {"query": {"accessTokenId": ROOT}},
     f"POST {CRAFTER}/access_token/create": lambda: {"query": {"accessTokenId": ROOT}, "body": access_token()},
     f"GET {CRAFTER}/access_token/{{id}}": lambda: {"query": {"accessTokenId": ROOT}, "path": {"id": application()["secret"]}},

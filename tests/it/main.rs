@@ -32,6 +32,7 @@ mod properties;
 mod regions;
 mod replication;
 mod service;
+mod status_list;
 mod support;
 mod tidy;
 mod tlog;

@@ -8,8 +8,8 @@ use authledger::domain::{
     CredentialView, Decision, Digest, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssueTicket,
     IssuedAs, KeyId, Kind, Kinds, ManySessions, OwnSessions, Parent, ParentChoice, Position, PresentedToken, RecordId,
     Recorded, RemoveApplication, RevokeCohort, RevokeSessions, RevokeSubject, RevokeTokens, Scope, Sealed, State,
-    StateRow, Subject, SubjectState, Tenant, Thumbprint, Timestamp, TokenForm, View as _, WithdrawKey, ancestors,
-    judge as judge_at, judge_presented,
+    StateRow, StatusListClass, StatusListId, StatusListOpened, StatusListPublished, Subject, SubjectState, Tenant,
+    Thumbprint, Timestamp, TokenForm, View as _, WithdrawKey, ancestors, judge as judge_at, judge_presented,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -79,6 +79,8 @@ pub enum Step {
         kind: u8,
         parent: (u8, u64),
     },
+    OpenStatusList,
+    PublishStatusList,
     RevokeSession {
         session: u64,
         by_digest: bool,
@@ -172,6 +174,8 @@ fn lasting() -> impl Strategy<Value = Step> {
             .prop_map(|(tenant, subject, session, jwt)| Step::IssueToken { tenant, subject, session, jwt }),
         6 => (0..2usize, 0..3usize, 0..4u8, (0..4u8, 0..SECRETS))
             .prop_map(|(tenant, subject, kind, parent)| Step::IssueChild { tenant, subject, kind, parent }),
+        1 => Just(Step::OpenStatusList),
+        1 => Just(Step::PublishStatusList),
         3 => (0..SECRETS, any::<bool>())
             .prop_map(|(session, by_digest)| Step::RevokeSession { session, by_digest }),
         3 => (0..SECRETS, 0..4u8).prop_map(|(token, name)| Step::RevokeToken { token, name }),
@@ -226,6 +230,7 @@ pub struct World {
     /// The tenant and the subject of each session that was issued, by its number.
     sessions: Vec<(usize, usize)>,
     tokens: u64,
+    lists: u64,
     keys: u64,
 }
 
@@ -239,7 +244,7 @@ impl World {
             }
             node.policy.max_unknown_revocations = 4;
         }
-        Self { nodes, received: [1, 1], issued: 0, sessions: Vec::new(), tokens: 0, keys: 0 }
+        Self { nodes, received: [1, 1], issued: 0, sessions: Vec::new(), tokens: 0, lists: 0, keys: 0 }
     }
 
     fn happen(&mut self, happening: &Happening) -> Option<Decision> {
@@ -408,7 +413,33 @@ impl World {
                     [None, Some(Confirmation::Key(thumbprint)), Some(Confirmation::Certificate(thumbprint))];
                 let new = new_token(TENANTS[tenant], form, SUBJECTS[subject], session);
                 let confirmation = confirmation[number as usize % 3];
-                Command::IssueToken(authledger::domain::IssueToken { confirmation, ..new }.into())
+                // Where no list takes entries, it is refused.
+                let status = number.is_multiple_of(4).then_some([(number << 20) as u32; 16]);
+                Command::IssueToken(authledger::domain::IssueToken { confirmation, status, ..new }.into())
+            }
+            Step::OpenStatusList => {
+                self.lists += 1;
+                let list = StatusListId::from_random([self.lists as u8; StatusListId::LEN]);
+                let class = StatusListClass::Day;
+                Command::OpenStatusList(StatusListOpened { list, entries: StatusListOpened::MIN_ENTRIES, class })
+            }
+            Step::PublishStatusList => {
+                let list = StatusListId::from_random([self.lists as u8; StatusListId::LEN]);
+                let iat =
+                    self.nodes.iter().map(|node| node.now.as_seconds()).max().unwrap() + self.issued + self.tokens;
+                let published = StatusListPublished {
+                    list,
+                    iat,
+                    exp: iat + 60,
+                    ttl: 60,
+                    kid: KeyId::new(&format!("key-{}", self.keys)).unwrap(),
+                    algorithm: "ES256".into(),
+                    upto: Default::default(),
+                    array: [self.lists as u8; 32],
+                    deflate: "none".into(),
+                    signature: "AAAA".into(),
+                };
+                Command::PublishStatusList(published.into())
             }
             Step::IssueChild { tenant: name, subject: whose, kind, parent } => {
                 self.child(TENANTS[name], whose, kind, credential(parent))
@@ -812,5 +843,5 @@ fn every_kind_of_event_happens_in_the_histories() {
         let history = history(false).new_tree(&mut runner).unwrap().current();
         names.extend(live(false, &history).nodes[0].log.iter().map(|recorded| recorded.event.type_name()));
     }
-    assert_eq!(names.len(), 16, "{names:?}");
+    assert_eq!(names.len(), 18, "{names:?}");
 }

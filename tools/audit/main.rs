@@ -5,6 +5,7 @@
 mod evidence;
 mod print;
 mod questions;
+mod status_list;
 #[cfg(feature = "server")]
 mod watch;
 
@@ -70,6 +71,8 @@ enum Question {
     AsOf(questions::AsOf),
     /// What was issued and revoked between two points, and by whom?
     Diff(questions::Diff),
+    /// What did a Token Status List say? Makes its token again from the log, byte for byte.
+    StatusList(status_list::StatusList),
     /// How much was issued and revoked on each day? With a chart.
     Stats(questions::Stats),
 }
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
         Question::History(arguments) => questions::history(&arguments),
         Question::AsOf(arguments) => questions::as_of(&arguments),
         Question::Diff(arguments) => questions::diff(&arguments),
+        Question::StatusList(arguments) => status_list::status_list(&arguments),
         Question::Stats(arguments) => questions::stats(&arguments),
     };
     match answered.and_then(|held| Ok(terminal::said().map(|()| held)?)) {

@@ -218,6 +218,7 @@ fn issued(view: &impl View, import: &Import, cohorts: CohortsOf<'_>, Context { p
             audience: Vec::new(),
             scope: None,
             confirmation: None,
+            status: None,
             expires_at,
             generation,
             sealed: None,

@@ -10,10 +10,11 @@ use super::super::event::{Event, SessionExtended, SessionIssued, TicketIssued, T
 use super::super::ids::{Subject, Tenant};
 use super::super::rejections::{ExtendRejection, Forbidden, IssueRejection, IssueTokenRejection};
 use super::super::state::View;
+use super::super::status_list::StatusListClass;
 use super::super::subject::{Generation, SubjectState};
 use super::super::time::{Timestamp, Ttl};
 use super::keys::signing_key;
-use super::{allow, one, settled};
+use super::{allow, one, settled, status_lists};
 
 /// The most entries of a generation that a JWT lists; a token that needs more is opaque.
 pub const MAX_JWT_GENERATION: usize = 16;
@@ -187,6 +188,13 @@ pub fn token(
         // The parent expires sooner than a JWT can say.
         return Err(inactive(parent));
     }
+    let status = match issue.status.as_ref().filter(|_| key.is_some()) {
+        None => None,
+        Some(draws) => {
+            let index = status_lists::index(view, origin, StatusListClass::of(life), draws, now);
+            Some(index.ok_or(IssueTokenRejection::NoStatusList)?)
+        }
+    };
     let issued = TokenIssued {
         name,
         key,
@@ -196,6 +204,7 @@ pub fn token(
         audience: issue.audience.clone(),
         scope: issue.scope.clone(),
         confirmation: issue.confirmation,
+        status,
         expires_at,
         generation,
         sealed: issue.sealed.clone(),

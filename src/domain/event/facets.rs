@@ -11,7 +11,7 @@ use super::{
     CohortRevoked, CredentialRevoked, Event, NodeJoined, Renewals, Sealed, SessionIssued, SubjectRevoked, TicketIssued,
     TokenIssued,
 };
-use crate::domain::credential::{CredentialId, CredentialRef, Digest, Kind, Kinds, Parent};
+use crate::domain::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds, Parent};
 use crate::domain::ids::{KeyId, Reason, Subject};
 use crate::domain::subject::Generation;
 use crate::domain::time::Timestamp;
@@ -53,6 +53,8 @@ event_types! {
     SESSION_EXTENDED = "session.extended", 1, false;
     SESSION_ISSUED = "session.issued", 2, false;
     SESSION_REVOKED = "session.revoked", 1, true;
+    STATUS_LIST_OPENED = "status_list.opened", 1, false;
+    STATUS_LIST_PUBLISHED = "status_list.published", 1, false;
     SUBJECT_ERASED = "subject.erased", 1, true;
     SUBJECT_REVOKED = "subject.revoked", 2, true;
     TICKET_ISSUED = "ticket.issued", 2, false;
@@ -155,6 +157,11 @@ pub struct RevokesSubject<'a> {
 }
 
 impl<'a> Issues<'a> {
+    /// The key that it is kept under.
+    pub fn key(&self) -> CredentialKey {
+        CredentialKey { kind: self.kind, id: self.name.id() }
+    }
+
     /// When it was issued. A JWT says so in whole seconds.
     pub fn issued_at(&self, recorded_at: Timestamp) -> Timestamp {
         let issued_at = self.imported_at.unwrap_or(recorded_at);
@@ -285,6 +292,8 @@ impl Event {
             Self::SubjectErased(_) => &EventType::SUBJECT_ERASED,
             Self::KeyPublished(_) => &EventType::KEY_PUBLISHED,
             Self::KeyRetired(_) => &EventType::KEY_RETIRED,
+            Self::StatusListOpened(_) => &EventType::STATUS_LIST_OPENED,
+            Self::StatusListPublished(_) => &EventType::STATUS_LIST_PUBLISHED,
             Self::NodeJoined(_) => &EventType::NODE_JOINED,
             Self::NodeUpgraded(_) => &EventType::NODE_UPGRADED,
             Self::NodeRemoved(_) => &EventType::NODE_REMOVED,
@@ -345,6 +354,8 @@ impl Event {
             | Self::ApplicationRemoved(_)
             | Self::KeyPublished(_)
             | Self::KeyRetired(_)
+            | Self::StatusListOpened(_)
+            | Self::StatusListPublished(_)
             | Self::NodeUpgraded(_)
             | Self::NodeRemoved(_) => none,
         }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::forms::{GenerationData, SessionId, Text, session_id};
+use super::status_lists::StatusIndexData;
 use super::{RecordError, filled, instant, integer};
 use crate::domain::{
     Aal, Confirmation, CredentialId, CredentialKey, CredentialRef, Digest, Issuer, KeyId, Kind, Method, MethodName,
@@ -228,6 +229,8 @@ pub(super) struct TokenIssuedData<'a> {
     scope: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     cnf: Option<ConfirmationData<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<StatusIndexData>,
     expires_at: u64,
     not_after: u64,
     #[serde(default, skip_serializing_if = "GenerationData::is_empty")]
@@ -281,6 +284,7 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
                 .then(|| issued.audience.iter().map(|one| one.to_string()).collect()),
             scope: issued.scope.as_deref().map(Cow::Borrowed),
             cnf: issued.confirmation.map(ConfirmationData::from),
+            status: issued.status.map(StatusIndexData::from),
             expires_at: issued.expires_at.as_millis(),
             not_after: issued.expires_at.as_millis(),
             generation: GenerationData(issued.generation.clone()),
@@ -290,10 +294,10 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
 }
 
 impl TokenIssuedData<'_> {
-    /// `cnf` and `parent` are what version 2 has, one of them at least, and version 1 has not.
+    /// Version 2 has one of `parent`, `cnf` and `status` at least, and version 1 has none of them.
     pub(super) fn into_domain(self, version: u64) -> Result<TokenIssued, RecordError> {
-        if (self.cnf.is_some() || self.parent.is_some()) != (version >= 2) {
-            return Err(RecordError::malformed("`cnf`, `parent` and the version do not agree"));
+        if (self.cnf.is_some() || self.status.is_some() || self.parent.is_some()) != (version >= 2) {
+            return Err(RecordError::malformed("`parent`, `cnf`, `status` and the version do not agree"));
         }
         let parent = match (self.session_id, self.parent.map(ParentData::into_domain).transpose()?) {
             (Some(session), None) => Some(Parent::own_session(session.0)),
@@ -309,6 +313,11 @@ impl TokenIssuedData<'_> {
         if self.kid.is_some() && name.digest().is_some() {
             return Err(RecordError::malformed("a key that signed a token which is not a JWT"));
         }
+        if self.status.is_some() && self.kid.is_none() {
+            return Err(RecordError::malformed(
+                "an entry of a status list for a token that is not a JWT of this ledger",
+            ));
+        }
         if self.not_after != self.expires_at {
             return Err(RecordError::malformed("a token that expires at one instant and is active until another"));
         }
@@ -321,6 +330,7 @@ impl TokenIssuedData<'_> {
             audience: filled(self.audience)?.into_iter().map(Into::into).collect(),
             scope: self.scope.map(Into::into),
             confirmation: self.cnf.map(ConfirmationData::into_domain).transpose()?,
+            status: self.status.map(StatusIndexData::into_domain).transpose()?,
             expires_at: instant(self.expires_at)?,
             generation: self.generation.into_domain()?,
             sealed: sealed(self.claims)?,

@@ -102,7 +102,7 @@ fn reads(data: Numbered<String>) -> Result<Reads, RecordError> {
 }
 
 /// An object of names in order, each with a number.
-pub(super) struct Numbered<K>(Vec<(K, u64)>);
+pub(super) struct Numbered<K>(pub(super) Vec<(K, u64)>);
 
 impl<K: Serialize> Serialize for Numbered<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

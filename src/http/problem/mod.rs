@@ -161,6 +161,7 @@ impl From<Rejection> for Code {
             Rejection::UnknownKey => Self::UnknownKey,
             Rejection::UnknownIssuer => Self::UnknownIssuer,
             Rejection::NoSigningKey => Self::NoSigningKey,
+            Rejection::NoStatusList => Self::NoStatusList,
             Rejection::GenerationTooLarge => Self::GenerationTooLarge,
             Rejection::IssuerDiffers => Self::IssuerDiffers,
             Rejection::NodeExists => Self::NodeExists,
@@ -213,6 +214,7 @@ impl From<Refusal> for Problem {
             Refusal::Token(TokenError::KeysUnreachable) => Self::new(Code::KeysUnreachable),
             Refusal::Token(error) => Self::with_detail(Code::InvalidToken, error.to_string()),
             Refusal::ReservedClaim => Self::new(Code::ReservedClaim),
+            Refusal::StatusListsOff => Self::new(Code::StatusListsOff),
             Refusal::PersonalDataTooLarge => Self::new(Code::PersonalDataTooLarge),
             Refusal::IssuerNotConfigured => Self::new(Code::IssuerNotConfigured),
             Refusal::NextKeyTooNew { from } => Self::with_detail(

@@ -76,6 +76,10 @@ struct IssueTokenBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^(jwt|opaque)$")]
     format: Option<WireText<TokenFormat>>,
+    /// Whether a JWT gets an entry in a Token Status List, which its claim `status` names; as the operator has set it, if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = bool)]
+    status_list: Option<bool>,
 }
 
 /// One audience, or a list of them.
@@ -238,6 +242,7 @@ impl IssueTokenBody {
             scope: self.scope.map(|WireText(TokenScope(scope))| scope),
             confirmation: self.cnf.map(|JsonObject(cnf)| cnf.asked()).transpose()?,
             claims: self.claims.unwrap_or_default().0,
+            status_list: self.status_list,
             opaque: self.format.is_some_and(|WireText(format)| format == TokenFormat::Opaque),
         })
     }

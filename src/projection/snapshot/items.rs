@@ -10,9 +10,13 @@ use crate::domain::{
     CredentialRef, Digest, Erasure, Event, Generation, Idempotency, Issue, IssuedAs, IssuedJwt, Issuer, KeyId,
     KeyPublished, Kind, KindRevocation, KindState, Lifetime, Malformed, Member, NodeKey, NodeRemoved, NodeUpgraded,
     Origin, Parent, Patch, RecordId, Recorded, Revocation, RevocationTarget, Revocations, Sequence, SigningKeyState,
-    Subject, SubjectState, Tenant, Thumbprint, Timestamp, TokenId, Ttl, UnknownRevoker, Withdrawal,
+    StatusIndex, StatusListId, StatusListState, Subject, SubjectState, Tenant, Thumbprint, Timestamp, TokenId, Ttl,
+    UnknownRevoker, Withdrawal,
 };
 use crate::event_log::{decode, encode};
+
+/// Entries of status lists in one item.
+const STATUS_PIECE: usize = 4_096;
 
 #[derive(Serialize, Deserialize)]
 pub(super) enum SnapshotItem {
@@ -67,6 +71,16 @@ pub(super) enum SnapshotItem {
         first: PlaceItem,
         records: u64,
         recorded_at: u64,
+    },
+    /// Indexes of a status list that tokens have or had.
+    StatusTaken {
+        list: [u8; StatusListId::LEN],
+        last_expiry: u64,
+        indexes: Vec<u32>,
+    },
+    /// Tokens with an entry of a status list.
+    StatusEntries {
+        entries: Vec<([u8; 16], [u8; StatusListId::LEN], u32)>,
     },
 }
 
@@ -378,6 +392,36 @@ pub(super) fn origin(bytes: [u8; Origin::LEN]) -> Result<Origin, Malformed> {
     std::str::from_utf8(&bytes).map_err(|_| FORM)?.parse()
 }
 
+fn list_id(bytes: [u8; StatusListId::LEN]) -> Result<StatusListId, Malformed> {
+    std::str::from_utf8(&bytes).map_err(|_| FORM)?.parse()
+}
+
+/// The state of a status list: the records that would make it, and the indexes that are taken.
+pub(super) fn status_list_items(list: StatusListId, state: &StatusListState) -> Vec<SnapshotItem> {
+    let opened = state.opened.map(|(place, at, opened)| record_at(place, at, Event::StatusListOpened(opened)));
+    let published = state
+        .published
+        .as_ref()
+        .map(|(place, published)| record(*place, Event::StatusListPublished(Box::new((**published).clone()))));
+    let taken: Vec<u32> = state.taken.iter().collect();
+    let taken = taken.chunks(STATUS_PIECE).map(|indexes| SnapshotItem::StatusTaken {
+        list: *list.as_bytes(),
+        last_expiry: state.last_expiry.as_millis(),
+        indexes: indexes.to_vec(),
+    });
+    opened.into_iter().chain(published).chain(taken).collect()
+}
+
+/// Tokens with an entry of a status list.
+pub(super) fn status_entry_items(
+    entries: &[(CredentialId, StatusIndex)],
+) -> impl Iterator<Item = SnapshotItem> + use<'_> {
+    entries.chunks(STATUS_PIECE).map(|entries| {
+        let entries = entries.iter().map(|(id, status)| (*id.as_bytes(), *status.list.as_bytes(), status.index));
+        SnapshotItem::StatusEntries { entries: entries.collect() }
+    })
+}
+
 fn place((bytes, sequence): PlaceItem) -> Result<RecordId, Malformed> {
     Ok(RecordId { origin: origin(bytes)?, sequence: Sequence(sequence) })
 }
@@ -390,6 +434,15 @@ fn instant(millis: u64) -> Result<Timestamp, Malformed> {
 pub(super) fn take(projection: &Projection, item: SnapshotItem) -> Result<(), Malformed> {
     match item {
         SnapshotItem::Record(record) => projection.fold(&decode(record.as_bytes()).map_err(|_| FORM)?),
+        SnapshotItem::StatusTaken { list, last_expiry, indexes } => {
+            projection.lists.restore_taken(list_id(list)?, &indexes, instant(last_expiry)?);
+        }
+        SnapshotItem::StatusEntries { entries } => {
+            let entries = entries.into_iter().map(|(id, list, index)| {
+                Ok((CredentialId::from_bytes(id), StatusIndex { list: list_id(list)?, index }))
+            });
+            projection.lists.restore_entries(entries.collect::<Result<Vec<_>, Malformed>>()?);
+        }
         item => projection.restore(patch(item)?),
     }
     Ok(())
@@ -451,7 +504,9 @@ fn patch(item: SnapshotItem) -> Result<Patch, Malformed> {
             let digests = Idempotency { key, body };
             Patch::Answered(Answered { digests, first, records, recorded_at })
         }
-        SnapshotItem::Record(_) => return Err(FORM),
+        SnapshotItem::Record(_) | SnapshotItem::StatusTaken { .. } | SnapshotItem::StatusEntries { .. } => {
+            return Err(FORM);
+        }
     })
 }
 

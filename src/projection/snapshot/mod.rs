@@ -33,7 +33,7 @@ use crate::event_log::{Base, ChainHash, Head};
 use blocks::{BLOCK_ITEMS, Block, BlockReader, BlockWriter, Content, FORMAT, Header, SnapshotTrailer};
 use items::{
     SnapshotItem, answered_item, cohort_item, credential_item, key_item, member_items, nowhere, place_item, record,
-    subject_item,
+    status_entry_items, status_list_items, subject_item,
 };
 use rows::{RowForm, RowWriter, SessionIssueTimes};
 
@@ -119,6 +119,7 @@ pub fn load(directory: &Path) -> Result<Projection, SnapshotError> {
     }
     projection.forgotten_at.fetch_max(forgotten_at, Ordering::AcqRel);
     projection.sessions.remember_issues(issues.into_inner());
+    projection.restore_status_entries();
     projection.reached(base(&header)?);
     Ok(projection)
 }
@@ -297,6 +298,8 @@ fn write_items<W: Write>(projection: &Projection, blocks: &mut BlockWriter<W>) -
         items.extend(member_items(key, member));
     }
     items.extend(projection.imported().then_some(SnapshotItem::Imported));
+    projection.lists.each(|id, list| items.extend(status_list_items(id, list)));
+    items.extend(status_entry_items(&projection.lists.entries(|handle| projection.tokens.key_at(handle))));
     blocks.items(&items)?;
     write_rows(&projection.shared, &projection.sessions.store, Content::Sessions, blocks)?;
     write_rows(&projection.shared, &projection.tokens, Content::Tokens, blocks)?;

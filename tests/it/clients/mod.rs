@@ -82,7 +82,7 @@ fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn script(interpreter: PathBuf, name: &str, arguments: &[&str]) -> Command {
+pub fn script(interpreter: PathBuf, name: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(interpreter);
     command.arg(project().join("tests/clients").join(name)).args(arguments);
     // Node.js finds packages from the directory that it runs in. Python shall leave no compiled files next to the scripts.
@@ -92,7 +92,7 @@ fn script(interpreter: PathBuf, name: &str, arguments: &[&str]) -> Command {
 }
 
 /// A node that has the package, or nothing; on the terms of [`python`].
-fn node(package: &str) -> Option<PathBuf> {
+pub fn node(package: &str) -> Option<PathBuf> {
     let installed = project().join(".tools/node/node_modules").join(package).exists();
     let runs = Command::new("node").arg("--version").stdout(Stdio::null()).status();
     if installed && runs.is_ok_and(|status| status.success()) {
@@ -103,7 +103,7 @@ fn node(package: &str) -> Option<PathBuf> {
     None
 }
 
-fn holding(input: &Value) -> File {
+pub fn holding(input: &Value) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(input.to_string().as_bytes()).unwrap();
     file.rewind().unwrap();

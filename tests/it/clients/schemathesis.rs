@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::node::{Launch, Process, ROOT};
+use crate::process::node::{Launch, Process, ROOT, every_surface};
 use crate::support::python;
 
 /// How long schemathesis generates requests.
@@ -31,7 +31,9 @@ async fn the_server_does_what_the_document_says() {
     let Some(python) = python::with("schemathesis") else { return };
     let directory = tempfile::tempdir().unwrap();
     // A key that takes over from one that a request withdraws signs at once.
-    let node = Launch::new(&directory.path().join("data")).arg("--key-publish-ahead").arg("0").start();
+    let node = Launch::new(&directory.path().join("data")).args(&["--key-publish-ahead", "0"]);
+    // What a list said before is shown to root: a refusal by 501 would count as a fault.
+    let node = node.args(&["--surfaces", &every_surface(), "--status-list-history", "audit"]).start();
     let (out, report) = (directory.path().join("statuses.json"), directory.path().join("report.txt"));
     let hooks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/schemathesis_hooks.py");
     let said = std::fs::File::create(&report).unwrap();

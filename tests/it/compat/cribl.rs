@@ -55,6 +55,7 @@ impl Issuer {
             scope: None,
             confirmation: None,
             claims: Map::new(),
+            status_list: None,
             opaque,
         };
         let issued = self.service.issue_token(&self.call(), new).await.unwrap();

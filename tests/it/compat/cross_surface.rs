@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use authledger::audit::{Replayed, replay};
 use authledger::clock::Clock;
@@ -14,11 +15,12 @@ use authledger::domain::{
 };
 use authledger::jose;
 use authledger::keys::{Algorithm, SigningKey};
+use authledger::status_list::array_of;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::process::node::{Api, BINARY, Launch, NodeProcess, ROOT, text};
+use crate::process::node::{Api, BINARY, Launch, NodeProcess, PATIENCE, ROOT, every_surface, text};
 use crate::support::node::presented_token;
 use crate::support::secrets;
 
@@ -323,8 +325,8 @@ impl World {
         }
         let lost = has[&Lost].1.clone();
         let bodies = [
-            (Jwt, json!({"subject": subject})),
-            (BoundJwt, json!({"subject": subject, "session_id": lost})),
+            (Jwt, json!({"subject": subject, "status_list": true})),
+            (BoundJwt, json!({"subject": subject, "session_id": lost, "status_list": true})),
             (Opaque, json!({"subject": subject, "format": "opaque"})),
         ];
         for (sort, body) in bodies {
@@ -358,7 +360,8 @@ impl World {
 fn launch(directory: &Path) -> NodeProcess {
     // The issuer of our tokens stays, whatever port the second start listens on.
     let config = directory.join("ledger.toml");
-    Launch::new(&directory.join("data")).arg("--config").arg(config).arg("--log").arg("trace").start()
+    let launch = Launch::new(&directory.join("data")).arg("--config").arg(config).arg("--log").arg("trace");
+    launch.args(&["--surfaces", &every_surface(), "--status-list-interval", "1"]).start()
 }
 
 pub(super) async fn whoami(world: &World, person: &Person) -> Seen {
@@ -493,6 +496,27 @@ pub(super) fn replayed(replayed: &Replayed, person: &Person) -> Seen {
     ALL.into_iter().map(|sort| (sort, is_active(sort))).collect()
 }
 
+/// A verifier that reads status lists. A list may be a second late: it is read until it says what is expected.
+async fn status_list(world: &World, person: &Person, expected: impl Fn(Sort) -> bool) -> Seen {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let mut seen = Seen::new();
+        for sort in [Jwt, BoundJwt] {
+            let entry = claims_of(person.secret(sort))["status"]["status_list"].clone();
+            let list = entry["uri"].as_str().expect("an address").rsplit('/').next().expect("a name").to_owned();
+            let answer = world.anybody(Method::GET, &format!("/status-lists/{list}")).send().await.expect("an answer");
+            let array = array_of(&answer.text().await.expect("a token")).expect("a list");
+            let index = u32::try_from(entry["idx"].as_u64().expect("an index")).expect("small");
+            seen.insert(sort, array.get(index) == Some(0));
+        }
+        if seen.iter().all(|(sort, is_active)| *is_active == expected(*sort)) || Instant::now() > until {
+            return seen;
+        }
+        // A publication tells nobody, so it is asked again.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// The assertions that were made, for the table.
 #[derive(Default)]
 struct Table {
@@ -556,6 +580,10 @@ async fn a_credential_revoked_through_one_surface_is_inactive_on_every_other() {
         let body = answer.text().await.expect("a body");
         assert_eq!(status, way.status, "{}: {body}", way.name);
         observe(&world, person, way, &mut table).await;
+    }
+    for (way, person) in WAYS.iter().zip(&people) {
+        let seen = status_list(&world, person, |sort| !way.revokes.contains(&sort)).await;
+        table.assert(way, "status list", &seen);
     }
     let world = world.restart(directory.path()).await;
     for (way, person) in WAYS.iter().zip(&people) {

@@ -12,6 +12,7 @@ mod membership;
 mod own;
 mod renewals;
 mod sessions;
+mod status_lists;
 mod subjects;
 mod tickets;
 mod tokens;

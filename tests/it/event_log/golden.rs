@@ -14,7 +14,7 @@ use authledger::event_log::{Chain, ChainHash, MAX_RECORD_BYTES, RecordError, dec
 use authledger::keys::PseudonymKey;
 use serde_json::Value;
 
-use super::{lasting, nodes};
+use super::{lasting, nodes, status_lists};
 use crate::support::log::projection_of;
 use crate::support::node::{START_MILLIS as T, grants, seconds, subject, tenant};
 
@@ -135,6 +135,8 @@ fn values() -> Vec<(&'static str, Vec<Recorded>)> {
         ("token.revoked", lasting::tokens_revoked()),
         ("key.published", lasting::published()),
         ("key.retired", lasting::retired()),
+        ("status_list.opened", status_lists::opened()),
+        ("status_list.published", status_lists::published()),
         ("node.joined", nodes::joined()),
         ("node.upgraded", nodes::upgraded()),
         ("node.removed", nodes::removed()),
@@ -790,10 +792,11 @@ fn pseudonyms_agree_with_their_vectors() {
 
 #[test]
 fn fingerprints_agree_with_their_vectors() {
-    for vector in ["fingerprint", "fingerprint-sessions", "fingerprint-erased", "fingerprint-bound"]
-        .map(|name| format!("vectors/{name}.json"))
-        .iter()
-        .map(|path| schema_file(path))
+    for vector in
+        ["fingerprint", "fingerprint-sessions", "fingerprint-erased", "fingerprint-bound", "fingerprint-status-lists"]
+            .map(|name| format!("vectors/{name}.json"))
+            .iter()
+            .map(|path| schema_file(path))
     {
         let read = |record: &Value| decode(text(record).as_bytes()).unwrap();
         let records: Vec<Recorded> = vector["records"].as_array().unwrap().iter().map(read).collect();

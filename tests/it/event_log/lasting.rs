@@ -3,7 +3,7 @@
 use authledger::domain::{
     Aal, Actor, Confirmation, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, Digest, Event, Issuer,
     KeyId, KeyPublished, Kind, MAX_INTEGER, Method, MethodName, Parent, Reason, Recorded, RequestId, Sealed, Sequence,
-    SessionExtended, SessionIssued, Subject, Tenant, Thumbprint, TicketIssued, TokenId, TokenIssued, Ttl,
+    SessionExtended, SessionIssued, StatusIndex, Subject, Tenant, Thumbprint, TicketIssued, TokenId, TokenIssued, Ttl,
 };
 
 use super::golden::{DAY, a, at, b, by_application, by_root, record, secret};
@@ -115,6 +115,7 @@ pub(super) fn tokens() -> Vec<Recorded> {
         audience: Vec::new(),
         scope: None,
         confirmation: None,
+        status: None,
         expires_at: at(T + 4_000_000),
         generation: Default::default(),
         sealed: None,
@@ -197,6 +198,7 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
         audience: Vec::new(),
         scope: None,
         confirmation: Some(Confirmation::Certificate(thumbprint("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0"))),
+        status: None,
         expires_at: at(T + 4_000_000),
         generation: Default::default(),
         sealed: None,
@@ -215,11 +217,19 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
     let [of_session, of_ticket] = parents();
     let exchanged = TokenIssued { parent: of_session, confirmation: None, ..signed.clone() };
     let bound = TokenIssued { parent: of_ticket, ..opaque.clone() };
+    let listed = TokenIssued {
+        name: jwt("6f1f2a6e-3f5b-4c1d-9a57-0d9e6c2b8a13"),
+        key: Some(key()),
+        confirmation: None,
+        status: Some(StatusIndex { list: super::status_lists::list(), index: 413 }),
+        ..opaque.clone()
+    };
     vec![
         by_default(record(51, 400_007, Event::TokenIssued(opaque.into()))),
         by_default(record(52, 400_008, Event::TokenIssued(signed.into()))),
         by_default(record(55, 400_011, Event::TokenIssued(exchanged.into()))),
         by_default(record(56, 400_012, Event::TokenIssued(bound.into()))),
+        by_default(record(57, 400_013, Event::TokenIssued(listed.into()))),
     ]
 }
 

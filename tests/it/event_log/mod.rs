@@ -6,5 +6,6 @@ mod nodes;
 mod observed;
 mod ordered;
 mod spelling;
+mod status_lists;
 mod store;
 mod writer;

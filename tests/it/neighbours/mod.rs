@@ -17,7 +17,7 @@ use serde_json::json;
 use self::calls::{Call, Holder, Names};
 use self::victim::{MEASURES, Samples, Victim};
 use self::wire::Wire;
-use crate::process::node::{Api, Launch, NodeProcess, text};
+use crate::process::node::{Api, Launch, NodeProcess, every_surface, text};
 
 /// The hostile tenant's loops.
 const LOOPS: usize = 64;
@@ -139,7 +139,8 @@ impl Row {
 fn no_call_of_a_hostile_tenant_slows_another_one() {
     let plan = Plan::of_environment();
     let directory = tempfile::tempdir().expect("a directory");
-    let node = Launch::new(&directory.path().join("data")).arg("--bench").start();
+    let node =
+        Launch::new(&directory.path().join("data")).arg("--bench").args(&["--surfaces", &every_surface()]).start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let names = runtime.block_on(populate(&node));
     let document = runtime.block_on(async { node.api.get("/openapi.json").await.expect(200) });

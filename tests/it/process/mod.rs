@@ -12,6 +12,7 @@ mod nginx;
 pub mod node;
 mod pseudonyms;
 mod refusals;
+mod status_lists;
 mod strangers;
 mod sync;
 pub mod visitors;

@@ -22,6 +22,11 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The program.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_authledger");
 
+/// The names of all surfaces, as the setting has them.
+pub fn every_surface() -> String {
+    authledger::http::Surface::names().replace(' ', "")
+}
+
 /// A server about to be started.
 pub struct Launch {
     command: Command,

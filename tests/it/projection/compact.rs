@@ -160,6 +160,7 @@ fn event(step: &Step, now: u64) -> Event {
             parent,
             audience: Vec::new(),
             scope: None,
+            status: None,
             confirmation: (odd % 5 == 0)
                 .then(|| Confirmation::Key(Thumbprint::from_bytes([(credential % 251) as u8; 32]))),
             expires_at: at(now + life),

@@ -38,6 +38,7 @@ fn token(name: &str, opaque: bool) -> NewToken {
         scope: None,
         confirmation: None,
         claims: json!({"role": name}).as_object().cloned().unwrap(),
+        status_list: None,
         opaque,
     }
 }

@@ -15,6 +15,7 @@ fn token(opaque: bool) -> NewToken {
         scope: None,
         confirmation: None,
         claims: serde_json::Map::new(),
+        status_list: None,
         opaque,
     }
 }

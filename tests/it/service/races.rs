@@ -68,6 +68,7 @@ impl Racer {
             scope: None,
             confirmation: None,
             claims: Default::default(),
+            status_list: None,
             opaque,
         };
         self.service.issue_token(&self.call, new).await

@@ -33,13 +33,21 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it with the documented split, in front of those two; returns when it listens.
     pub async fn split(program: &str, authledger: &str, product: &str) -> Self {
+        let split = include_str!("../../nginx/split.conf").replace("${PRODUCT}", product);
+        Self::start(program, &split.replace("${AUTHLEDGER}", authledger)).await
+    }
+
+    /// Starts it as a cache of status lists; returns when it listens.
+    pub async fn caching(program: &str, authledger: &str) -> Self {
+        let cache = include_str!("../../nginx/status-lists.conf");
+        Self::start(program, &cache.replace("${AUTHLEDGER}", authledger)).await
+    }
+
+    async fn start(program: &str, configuration: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let at = directory.path();
-        let split = include_str!("../../nginx/split.conf")
-            .replace("${LISTEN}", &format!("unix:{}", socket(at).display()))
-            .replace("${AUTHLEDGER}", authledger)
-            .replace("${PRODUCT}", product);
-        fs::write(at.join("split.conf"), split).expect("written");
+        let configuration = configuration.replace("${LISTEN}", &format!("unix:{}", socket(at).display()));
+        fs::write(at.join("split.conf"), configuration).expect("written");
         fs::write(at.join("nginx.conf"), whole(at)).expect("written");
         let log = File::create(at.join("stderr")).expect("a file for the log");
         let mut command = Command::new(program);
@@ -67,13 +75,18 @@ impl Nginx {
 
     /// Sends that request line with these headers, byte for byte; the whole answer.
     pub async fn ask(&self, line: &str, headers: &str) -> String {
+        String::from_utf8(self.ask_bytes(line, headers).await).expect("text")
+    }
+
+    /// The same, for an answer that is not text.
+    pub async fn ask_bytes(&self, line: &str, headers: &str) -> Vec<u8> {
         let mut stream = self.connect().await.expect("it listens");
         let request = format!("{line} HTTP/1.1\r\nHost: accounts.example\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = Vec::new();
         let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
         read.expect("in time").expect("an answer");
-        String::from_utf8(answer).expect("text")
+        answer
     }
 
     /// All that it has written to the standard error.

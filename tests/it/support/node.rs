@@ -174,6 +174,7 @@ pub fn new_token(tenant_name: &str, form: TokenForm, name: &str, session: Option
         audience: Vec::new(),
         scope: None,
         confirmation: None,
+        status: None,
         sealed: None,
     }
 }

@@ -107,6 +107,15 @@ impl ServedNode {
         (self.running, self.router) = (Some(running), router);
     }
 
+    /// Stops it, lets something happen to the files, and starts it again, made so.
+    pub async fn restart_damaged(&mut self, made: Made, damage: impl FnOnce()) {
+        self.router = Router::new();
+        self.running.take().expect("it runs").stop().expect("a snapshot");
+        damage();
+        let (running, router) = up(self.directory.path().into(), self.clock.clone(), &self.stop, made).await;
+        (self.running, self.router) = (Some(running), router);
+    }
+
     /// The ledger behind the router.
     pub fn service(&self) -> &Arc<Service> {
         &self.running.as_ref().expect("it runs").service
@@ -154,10 +163,18 @@ impl ServedNode {
 async fn up(data: PathBuf, clock: Clock, stop: &watch::Sender<bool>, made: Made) -> (Running, Router) {
     let Made { queue, hooks, options, reach, trusted, issuer, algorithm, policy } = made;
     let directory = DataDirectory::lock(&data).expect("nobody else has it");
+    let status_lists = options.status_lists.lists;
     let trusted = TrustedIssuers::new(trusted, clock.clone()).expect("valid issuers");
     let issuer = Some(Issuer::new(issuer).expect("a name"));
-    let settings =
-        NodeSettings { queue, trusted, issuer, policy, token_algorithm: algorithm, ..settings(data, &clock) };
+    let settings = NodeSettings {
+        queue,
+        trusted,
+        issuer,
+        policy,
+        token_algorithm: algorithm,
+        status_lists,
+        ..settings(data, &clock)
+    };
     let root = Digest::of(ROOT.as_bytes());
     let started = OnceLock::new();
     let hooks = |ledger, base: &Base| {

@@ -29,5 +29,6 @@ pub fn settings(data: PathBuf, clock: &Clock) -> NodeSettings {
         checkpoint_origin: None,
         address: None,
         reads: Reads::of_this_release(),
+        status_lists: None,
     }
 }

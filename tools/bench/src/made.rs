@@ -205,6 +205,7 @@ impl Maker {
                 audience: Vec::new(),
                 scope: None,
                 confirmation: None,
+                status: None,
                 expires_at,
                 generation,
                 sealed: None,

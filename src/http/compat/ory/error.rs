@@ -150,7 +150,9 @@ impl From<TokenRefusal> for OryError {
             }
             TokenRefusal::SigningKeyTooNew { .. } => Self::Unavailable,
             // The settings with the templates are checked at the start.
-            TokenRefusal::ReservedClaim | TokenRefusal::PersonalDataTooLarge => Self::internal(&refusal),
+            TokenRefusal::ReservedClaim | TokenRefusal::PersonalDataTooLarge | TokenRefusal::StatusListsOff => {
+                Self::internal(&refusal)
+            }
         }
     }
 }
@@ -170,6 +172,8 @@ impl From<IssueTokenRejection> for OryError {
             IssueTokenRejection::GenerationTooLarge => {
                 Self::Malformed("This session's subject was revoked on more nodes than a JWT can list.")
             }
+            // A session's token is given no entry unless every token is; then a list is being opened.
+            IssueTokenRejection::NoStatusList => Self::Unavailable,
             // The parent of such a token is its session.
             IssueTokenRejection::Issue(IssueRejection::ParentInactive)
             | IssueTokenRejection::NoSigningKey
@@ -344,6 +348,7 @@ mod tests {
         }
         for refusal in [
             TokenRefusal::ReservedClaim,
+            TokenRefusal::StatusListsOff,
             TokenRefusal::PersonalDataTooLarge,
             TokenRefusal::IssuerNotConfigured,
             TokenRefusal::SigningKeyTooNew { from: Timestamp::default() },

@@ -141,6 +141,8 @@ impl From<TokenRefusal> for SlashidError {
             TokenRefusal::ReservedClaim => {
                 Self::Malformed("`custom_claims` has a claim that the ledger sets itself".into())
             }
+            // No call of this contract asks for an entry.
+            TokenRefusal::StatusListsOff => Self::internal(&refusal),
             TokenRefusal::IssuerNotConfigured => Self::IssuerNotConfigured,
             TokenRefusal::SigningKeyTooNew { .. } => Self::Unavailable,
         }
@@ -156,8 +158,8 @@ impl From<IssueTokenRejection> for SlashidError {
             IssueTokenRejection::Issue(IssueRejection::ClockUnsettled | IssueRejection::MemoryFull) => {
                 Self::Unavailable
             }
-            // Another request is making the key.
-            IssueTokenRejection::NoSigningKey => Self::Unavailable,
+            // Another request is making the key, or opens a list.
+            IssueTokenRejection::NoSigningKey | IssueTokenRejection::NoStatusList => Self::Unavailable,
             // A token of this contract has no parent, and is opaque where a JWT has no room.
             IssueTokenRejection::SessionInactive
             | IssueTokenRejection::Issue(IssueRejection::ParentInactive | IssueRejection::LineageTooDeep)
@@ -306,6 +308,7 @@ mod tests {
         }
         for refusal in [
             TokenRefusal::ReservedClaim,
+            TokenRefusal::StatusListsOff,
             TokenRefusal::PersonalDataTooLarge,
             TokenRefusal::IssuerNotConfigured,
             TokenRefusal::SigningKeyTooNew { from: Timestamp::default() },

@@ -65,6 +65,7 @@ pub async fn mint_token(State(app): State<SharedApp>, request: Request) -> Resul
         scope: None,
         confirmation: None,
         claims,
+        status_list: None,
         opaque: false,
     };
     let call = Call { identity, request: request_id(&parts.headers), idempotency: None, consistency: None };
