@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::application::Registration;
+use super::application::{GrantType, Registration};
 use super::authentication::{Aal, Method};
 use super::cohort::{Cohort, CohortsOf};
 use super::confirmation::Confirmation;
@@ -156,6 +156,13 @@ pub struct IssueToken {
     pub sealed: Option<Sealed>,
 }
 
+/// Issue an opaque token to the application that calls, by that grant.
+#[derive(Clone, Debug)]
+pub struct GrantToken {
+    pub grant: GrantType,
+    pub issue: IssueToken,
+}
+
 #[derive(Clone, Debug)]
 pub enum TokenForm {
     /// A JWT with that `jti`.
@@ -175,6 +182,11 @@ pub struct Revoke {
     /// A note in free text.
     pub note: Option<Sealed>,
 }
+
+/// The same command by a caller that presents the credential's secret: it may also revoke what it issued itself, and is
+/// refused openly where it may not, because it knows of the credential already. RFC 7009, section 2.1.
+#[derive(Clone, Debug)]
+pub struct Presented<C>(pub C);
 
 /// A JWT whose signature has been verified.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use super::actor::Actor;
 use super::application::{Application, Grants, Registration, Scope};
 use super::command::{
-    Caller, Command, Context, Decision, ExtendSession, IssueSession, IssueTicket, IssueToken, OwnSessions, PublishKey,
-    RegisterApplication, Rejection, RemoveApplication, Request, Revoke, RevokeSessions, RevokeSubject, RevokeTokens,
+    Caller, Command, Context, Decision, ExtendSession, GrantToken, IssueSession, IssueTicket, IssueToken, OwnSessions,
+    Presented, PublishKey, RegisterApplication, Rejection, RemoveApplication, Request, Revoke, RevokeSessions,
+    RevokeSubject, RevokeTokens,
 };
 use super::credential::{CredentialKey, Kind};
 use super::event::{Draft, Event};
@@ -95,11 +96,17 @@ use_cases! {
     IssueTicket: IssueRejection => issues::ticket(view, grants, caller, self, context);
     IssueSession: IssueRejection => issues::session(view, grants, caller, self, context);
     IssueToken: IssueTokenRejection => issues::token(view, grants, caller, self, context);
+    GrantToken: IssueTokenRejection => issues::granted(view, caller, self, context);
     ExtendSession: ExtendRejection => issues::extend_session(view, grants, self.0, self.1, context);
     Revoke: RevokeRejection => revocations::one(view, grants, caller, self, context),
         revokes Some(CredentialKey { kind: self.kind, id: self.credential.id() });
     RevokeTokens: RevokeTokensRejection => revocations::presented(view, grants, caller, self, context),
         revokes Some(CredentialKey { kind: Kind::Token, id: self.tokens.first()?.credential.id() });
+    Presented<Revoke>: RevokeRejection => revocations::one_presented(view, grants, caller, &self.0, context),
+        revokes self.0.revokes();
+    Presented<RevokeTokens>: RevokeTokensRejection =>
+        revocations::presented_or_issued(view, grants, caller, &self.0, context),
+        revokes self.0.revokes();
     OwnSessions: RevokeOwnRejection => revocations::own(view, caller, self, context);
     RevokeSessions: RevokeSessionsRejection => revocations::many(view, grants, caller, self, context);
     RevokeSubject: RevokeSubjectRejection => revocations::subject(view, grants, self, context);
@@ -225,7 +232,7 @@ fn register(
     if !registration.grants.within(grants) {
         return Err(RegisterRejection::GrantExceedsOwn);
     }
-    if view.application_with(&registration.digest).is_some() {
+    if registration.digest.is_some_and(|digest| view.application_with(&digest).is_some()) {
         return Err(RegisterRejection::ApplicationExists);
     }
     Ok(one(None, Event::ApplicationRegistered(registration.clone())))

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::actor::Actor;
-use super::application::Registration;
+use super::application::{GrantType, Registration};
 use super::authentication::{Aal, Method};
 use super::cohort::Cohort;
 use super::confirmation::Confirmation;
@@ -74,10 +74,15 @@ impl Event {
     }
 
     /// The version of this event's data that is written: the earliest that has all of its members.
-    pub const fn version(&self) -> u64 {
+    pub fn version(&self) -> u64 {
         match self {
             Self::SubjectRevoked(SubjectRevoked { issued_before: None, .. }) => 1,
-            Self::TokenIssued(issued) if issued.confirmation.is_none() => 1,
+            Self::TokenIssued(issued) if issued.confirmation.is_none() && issued.grant.is_none() => 1,
+            Self::ApplicationRegistered(registration)
+                if registration.oauth.is_none() && registration.digest.is_some() =>
+            {
+                1
+            }
             _ => self.event_type().version,
         }
     }
@@ -207,6 +212,8 @@ pub struct TokenIssued {
     pub scope: Option<Box<str>>,
     /// What it is bound to, if it is.
     pub confirmation: Option<Confirmation>,
+    /// The OAuth grant that it was issued by, to an application itself.
+    pub grant: Option<GrantType>,
     /// When it expires. It cannot be extended.
     pub expires_at: Timestamp,
     /// The generation of its subject and cohorts, as its issuer knew it.

@@ -16,9 +16,11 @@ mod host;
 mod input;
 pub mod listen;
 mod metrics;
+mod oauth;
 mod observe;
 pub mod openapi;
 pub mod peers;
+mod prefix;
 pub mod problem;
 mod surface;
 mod tlog;
@@ -183,6 +185,13 @@ pub struct HttpOptions {
     pub root_token_file: Option<PathBuf>,
     /// Whether the handler that does nothing is served, for measuring.
     pub bench: bool,
+}
+
+impl HttpOptions {
+    /// Whether documents about the issuer lead to the calls of OAuth.
+    fn serves_oauth(&self) -> bool {
+        self.surfaces.contains(&Surface::Oauth)
+    }
 }
 
 impl Default for HttpOptions {

@@ -1,15 +1,18 @@
 //! The use cases: the only way in. One function for each, one append each.
 
 mod applications;
+mod clients;
 mod clock;
 mod cluster;
 mod consistency;
 mod erasure;
 mod error;
 mod evidence;
+mod facts;
 mod idempotency;
 mod imports;
 mod introspection;
+mod issue_facts;
 mod jwt_revocations;
 mod limits;
 mod log_readers;
@@ -45,6 +48,7 @@ use crate::projection::{self, MemoryCounts, Projection, SnapshotError, StateSour
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
+pub use clients::{GrantedScope, WITHIN_FOLLOW};
 pub use clock::{Beyond, BeyondCredential, ClockAccepted, ClockShown, MAX_LISTED};
 pub use cluster::{
     Cluster, ClusterTrouble, FilesError, Ingested, JoinedNode, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown,
@@ -56,7 +60,8 @@ pub use error::{Error, Failure, Refusal, RevokeRefusal, TokenRefusal};
 pub use evidence::EvidenceError;
 pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
-pub use introspection::{Introspection, SubjectPage};
+pub use introspection::{Introspection, JwtSays, SubjectPage};
+pub use issue_facts::{IssueFacts, SessionFacts, TokenFacts};
 pub use limits::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use log_readers::LogReaders;
 pub use machine::{Committed, Filed, Hook, Ledger, Outcome};
@@ -65,7 +70,9 @@ pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
 pub use pseudonyms::check_pseudonyms;
 pub use questions::{HistoryPage, IndexedRecord, LogQuestionError, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{EventsPage, MAX_EVENTS, Status};
-pub use revocations::{NewCohortRevocation, NewSubjectRevocation, RevocationOutcome, Revoker, Target, Why};
+pub use revocations::{
+    NewCohortRevocation, NewSubjectRevocation, RevocationOutcome, Revoker, Target, Why, kind_by_form,
+};
 pub use revoked::{RevokedTogether, WholeRevocation};
 pub use sealing::Lent;
 pub use sessions::{
@@ -77,13 +84,15 @@ pub use start_error::StartError;
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, SessionToken, looks_like_jwt};
 
+use clients::Clients;
 use clock::{Marks, Timekeeper};
+use facts::FactsCache;
 use idempotency::RecentSecrets;
 use pseudonyms::Pseudonyms;
 use questions::Questions;
 use revoked::OneByOne;
 use sealing::Sealer;
-use sessions::FactsCache;
+use sessions::Facts;
 use signing::Signing;
 
 /// The caller, and what it may do.
@@ -153,10 +162,12 @@ pub struct Service {
     recent_secrets: RecentSecrets,
     signing: Signing,
     sealer: Arc<Sealer>,
-    facts: FactsCache,
+    facts: FactsCache<Facts>,
+    token_facts: FactsCache<TokenFacts>,
     questions: Questions,
     /// The proofs of possession that this process has accepted.
     proofs: Proofs,
+    clients: Clients,
     turns: Turns,
     process: ProcessStart,
 }

@@ -13,8 +13,8 @@ use super::erasure::erase_again;
 use super::machine::{Committed, Hook, Ledger};
 use super::start_error::StartError;
 use super::{
-    Cluster, FactsCache, Fixed, Log, Naming, NodeFile, ProcessStart, Pseudonyms, Questions, Reach, RecentSecrets,
-    Running, Sealer, Service, Signing, Timekeeping, Turns, snapshots,
+    Clients, Cluster, FactsCache, Fixed, Log, Naming, NodeFile, ProcessStart, Pseudonyms, Questions, Reach,
+    RecentSecrets, Running, Sealer, Service, Signing, Timekeeping, Turns, snapshots,
 };
 use crate::clock::{Clock, fresh_origin, fresh_uuid};
 use crate::cluster::{Anchors, Incarnation, KeptHeads, SignedHead};
@@ -312,6 +312,7 @@ impl Prepared {
         let timekeeper = Timekeeper::spawn(clock.clone(), marks.clone(), cluster.clone())
             .map_err(|error| StartError::Writer(error.to_string()))?;
         let reach = reach.unwrap_or_else(|| cluster.clone());
+        let clients = Clients::new(clock.clone());
         let service = Service {
             projection,
             log: Log { writer: writer.handle(), reader, trees },
@@ -325,8 +326,10 @@ impl Prepared {
             signing,
             sealer: Arc::new(sealer),
             facts: FactsCache::default(),
+            token_facts: FactsCache::default(),
             questions: Questions::default(),
             proofs: Proofs::default(),
+            clients,
             turns: Turns::default(),
             process: ProcessStart { source, records_read, at: Instant::now() },
         };

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::machine::{Filed, Outcome};
@@ -20,7 +21,7 @@ use crate::domain::{
     KeyId, KeyPublished, Kind, Position, PublishKey, RecordId, Rejection, Request, Scope, Tenant, Timestamp,
     TokenIssued, View as _, issuer, keys_before, keys_by_node, own_keys, signing_key,
 };
-use crate::jose::{APPLICATION, OwnKeys, SESSION_APPLICATION, SESSION_ISSUED_AT, sign};
+use crate::jose::{APPLICATION, OwnKeys, SESSION_APPLICATION, SESSION_ISSUED_AT, sign, sign_as};
 use crate::json;
 use crate::keys::{Algorithm, KeyError, SigningKey};
 
@@ -436,6 +437,24 @@ impl Service {
         let algorithm = self.signing.algorithm;
         let made = tokio::task::spawn_blocking(move || SigningKey::generate(&directory, algorithm)).await;
         Ok(Arc::new(made.map_err(Failure::of_task)?.map_err(Failure::key)?))
+    }
+
+    /// An answer of this node as a JWT of that type, signed by its key; by the one for that algorithm, if there is one. It is
+    /// not a token: nothing is on record.
+    pub async fn sign_answer(
+        &self,
+        typ: &'static str,
+        claims: &impl Serialize,
+        algorithm: Option<Algorithm>,
+    ) -> Result<String, Error<TokenRefusal>> {
+        self.ensure_key_signs().await?;
+        for (_, key) in own_keys(&*self.projection, self.origin) {
+            let Some(key) = self.signing.find(&key.id).map_err(Failure::key)? else { continue };
+            if algorithm.is_none_or(|algorithm| key.algorithm() == algorithm) {
+                return Ok(sign_as(&key, typ, claims).map_err(Failure::key)?);
+            }
+        }
+        Err(Error::Refused(IssueTokenRejection::NoSigningKey.into()))
     }
 
     /// The JWT that a record of this node issues. Signed again, it has another signature but the same claims.

@@ -332,7 +332,7 @@ impl Service {
     }
 }
 
-fn issued(filed: Arc<Filed>, secret: Secret) -> Result<IssuedToken, Failure> {
+pub(super) fn issued(filed: Arc<Filed>, secret: Secret) -> Result<IssuedToken, Failure> {
     let token = token_issued(&filed).ok_or_else(Failure::not_on_record)?;
     let id = token.name.public_id(Kind::Token).ok_or_else(Failure::not_on_record)?;
     let expires_at = token.expires_at;

@@ -216,6 +216,7 @@ fn issued(view: &impl View, import: &Import, cohorts: CohortsOf<'_>, Context { p
             audience: Vec::new(),
             scope: None,
             confirmation: None,
+            grant: None,
             expires_at,
             generation,
             sealed: None,

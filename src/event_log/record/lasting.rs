@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::forms::{GenerationData, SessionId, Text};
 use super::{RecordError, filled, instant, integer};
 use crate::domain::{
-    Aal, Confirmation, CredentialRef, Digest, Issuer, KeyId, Method, MethodName, Sealed, SessionExtended,
+    Aal, Confirmation, CredentialRef, Digest, GrantType, Issuer, KeyId, Method, MethodName, Sealed, SessionExtended,
     SessionIssued, Subject, Thumbprint, Timestamp, TokenId, TokenIssued,
 };
 
@@ -181,6 +181,8 @@ pub(super) struct TokenIssuedData<'a> {
     scope: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     cnf: Option<ConfirmationData<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<Text<GrantType>>,
     expires_at: u64,
     not_after: u64,
     #[serde(default, skip_serializing_if = "GenerationData::is_empty")]
@@ -233,6 +235,7 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
                 .then(|| issued.audience.iter().map(|one| one.to_string()).collect()),
             scope: issued.scope.as_deref().map(Cow::Borrowed),
             cnf: issued.confirmation.map(ConfirmationData::from),
+            grant: issued.grant.map(Text),
             expires_at: issued.expires_at.as_millis(),
             not_after: issued.expires_at.as_millis(),
             generation: GenerationData(issued.generation.clone()),
@@ -242,10 +245,10 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
 }
 
 impl TokenIssuedData<'_> {
-    /// `cnf` is what version 2 has, and version 1 has not.
+    /// `cnf` or `grant` is what version 2 has, and version 1 has not.
     pub(super) fn into_domain(self, version: u64) -> Result<TokenIssued, RecordError> {
-        if self.cnf.is_some() != (version >= 2) {
-            return Err(RecordError::malformed("`cnf` and the version do not agree"));
+        if (self.cnf.is_some() || self.grant.is_some()) != (version >= 2) {
+            return Err(RecordError::malformed("`cnf`, `grant` and the version do not agree"));
         }
         let name = match (self.digest, self.iss, self.jti) {
             (Some(digest), None, None) => CredentialRef::Digest(digest.0),
@@ -254,6 +257,9 @@ impl TokenIssuedData<'_> {
         };
         if self.kid.is_some() && name.digest().is_some() {
             return Err(RecordError::malformed("a key that signed a token which is not a JWT"));
+        }
+        if self.grant.is_some() && name.digest().is_none() {
+            return Err(RecordError::malformed("a grant of a token that is not opaque"));
         }
         if self.not_after != self.expires_at {
             return Err(RecordError::malformed("a token that expires at one instant and is active until another"));
@@ -266,6 +272,7 @@ impl TokenIssuedData<'_> {
             session: self.session_id.map(|id| id.0),
             audience: filled(self.audience)?.into_iter().map(Into::into).collect(),
             scope: self.scope.map(Into::into),
+            grant: self.grant.map(|grant| grant.0),
             confirmation: self.cnf.map(ConfirmationData::into_domain).transpose()?,
             expires_at: instant(self.expires_at)?,
             generation: self.generation.into_domain()?,

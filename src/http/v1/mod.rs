@@ -22,6 +22,7 @@ mod list_applications;
 mod list_keys;
 mod nodes;
 mod noop;
+mod oauth_client;
 mod prove;
 mod register_application;
 mod remove_application;

@@ -18,9 +18,9 @@ use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, WireText, present};
 use crate::http::{SharedApp, answer, caller};
-use crate::keys::SecretPrefix;
 use crate::service::{
     Filed, MAX_NOTE_BYTES, NewCohortRevocation, NewSubjectRevocation, RevocationOutcome, Service, Target, Why,
+    kind_by_form,
 };
 
 /// What to revoke: `credential`; `kind` and `id`; `subject`, which `tenant` goes with; or a cohort by `application`, `key`,
@@ -313,16 +313,9 @@ fn why(reason: Option<WireText<Reason>>, note: Option<String>) -> Result<Why, Pr
     Ok(Why { reason: reason.map(|WireText(reason)| reason), note: note.map(Into::into) })
 }
 
-/// What a secret that this node does not know is taken for: the ledger's own secrets show their kind.
 fn presented(secret: &str) -> Target {
-    let kind = if secret.starts_with(SecretPrefix::Session.as_str()) {
-        Kind::Session
-    } else if secret.starts_with(SecretPrefix::OpaqueToken.as_str()) {
-        Kind::Token
-    } else {
-        Kind::Ticket
-    };
-    Target::Credential(kind, Secret::new(secret))
+    let secret = Secret::new(secret);
+    Target::Credential(kind_by_form(&secret), secret)
 }
 
 fn named(kind: Kind, id: &str) -> Result<Target, Problem> {

@@ -1,7 +1,7 @@
 //! The values of the golden records of sessions, tokens and keys.
 
 use authledger::domain::{
-    Aal, Actor, Confirmation, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Issuer, KeyId,
+    Aal, Actor, Confirmation, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, GrantType, Issuer, KeyId,
     KeyPublished, Kind, MAX_INTEGER, Method, MethodName, Reason, Recorded, RequestId, Sealed, Sequence,
     SessionExtended, SessionIssued, Subject, Tenant, Thumbprint, TokenId, TokenIssued,
 };
@@ -113,6 +113,7 @@ pub(super) fn tokens() -> Vec<Recorded> {
         audience: Vec::new(),
         scope: None,
         confirmation: None,
+        grant: None,
         expires_at: at(T + 4_000_000),
         generation: Default::default(),
         sealed: None,
@@ -154,6 +155,7 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
         audience: Vec::new(),
         scope: None,
         confirmation: Some(Confirmation::Certificate(thumbprint("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0"))),
+        grant: None,
         expires_at: at(T + 4_000_000),
         generation: Default::default(),
         sealed: None,
@@ -164,14 +166,25 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
         session: Some(two()),
         scope: Some("read write".into()),
         confirmation: Some(Confirmation::Key(thumbprint("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"))),
+        grant: None,
         expires_at: at(T + 500_000),
         generation: [(b(), Sequence(12))].into_iter().collect(),
         sealed: Some(sealed()),
         ..opaque.clone()
     };
+    let granted = TokenIssued {
+        name: CredentialRef::Digest(secret("al_o_granted")),
+        subject: subject("application:0c5be1d2-77aa-4f0e-8f6c-3b1d2a4e5f60"),
+        audience: vec!["https://ledger.example".into()],
+        scope: Some("introspect ssf.read".into()),
+        confirmation: None,
+        grant: Some(GrantType::ClientCredentials),
+        ..opaque.clone()
+    };
     vec![
         by_default(record(51, 400_007, Event::TokenIssued(opaque.into()))),
         by_default(record(52, 400_008, Event::TokenIssued(signed.into()))),
+        by_default(record(53, 400_009, Event::TokenIssued(granted.into()))),
     ]
 }
 

@@ -25,6 +25,7 @@ fn foreign(sequence: u64, digest: Digest) -> Recorded {
         audience: Vec::new(),
         scope: None,
         confirmation: None,
+        grant: None,
         expires_at: at(86_400_000),
         generation: Generation::default(),
         sealed: None,

@@ -250,10 +250,11 @@ pub fn register_until(n: u64, grants: Grants, expires_at: Option<Timestamp>) -> 
     let registration = Registration {
         id: application_id(n),
         name: format!("application {n}").into(),
-        digest: digest(1_000_000 + n),
+        digest: Some(digest(1_000_000 + n)),
         grants: grants.into(),
         expires_at,
         attributes: None,
+        oauth: None,
     };
     Command::RegisterApplication(registration.into())
 }
