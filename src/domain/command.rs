@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::application::{GrantType, Registration};
+use super::application::{GrantType, Grants, Registration};
 use super::authentication::{Aal, Method};
 use super::cohort::{Cohort, CohortsOf};
 use super::confirmation::Confirmation;
@@ -37,6 +37,14 @@ pub enum Caller {
         /// The issuer's id of it, or the digest of its payload in hexadecimal digits.
         jti: TokenId,
     },
+    /// Another issuer, by a JWT that it has signed for this ledger.
+    Issuer {
+        issuer: Issuer,
+        /// As of a bearer.
+        jti: TokenId,
+        /// What the operator lets it do.
+        grants: Arc<Grants>,
+    },
     /// The node itself, for commands without a caller.
     Node,
 }
@@ -46,7 +54,7 @@ impl Caller {
     pub const fn application(&self) -> Option<ApplicationId> {
         match self {
             Self::Application(id) => Some(*id),
-            Self::Root | Self::Session { .. } | Self::Bearer { .. } | Self::Node => None,
+            Self::Root | Self::Session { .. } | Self::Bearer { .. } | Self::Issuer { .. } | Self::Node => None,
         }
     }
 }

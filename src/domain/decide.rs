@@ -161,7 +161,7 @@ pub fn actor_of(caller: &Caller, origin: Origin) -> Option<Actor> {
         Caller::Root => Some(Actor::Root(origin)),
         Caller::Application(id) => Some(Actor::Application(*id)),
         Caller::Session { subject, .. } => Some(Actor::Subject(subject.clone())),
-        Caller::Bearer { issuer, jti } => {
+        Caller::Bearer { issuer, jti } | Caller::Issuer { issuer, jti, .. } => {
             Some(Actor::Bearer { issuer: issuer.as_str().into(), jti: jti.as_str().into() })
         }
         Caller::Node => None,
@@ -182,6 +182,7 @@ pub fn grants_of(view: &impl View, caller: &Caller, now: Timestamp) -> Result<Ar
                 .map(|registration| registration.grants.clone())
                 .ok_or(AnyRejection::Unauthenticated)
         }
+        Caller::Issuer { grants, .. } => Ok(grants.clone()),
         Caller::Session { .. } | Caller::Bearer { .. } => Ok(Arc::default()),
     }
 }

@@ -16,7 +16,7 @@ mod host;
 mod input;
 pub mod listen;
 mod metrics;
-mod oauth;
+pub mod oauth;
 mod observe;
 pub mod openapi;
 pub mod peers;
@@ -71,7 +71,10 @@ pub fn waiting_router(app: SharedApp) -> Router {
     if app.options.surfaces.contains(&Surface::Metrics) {
         routes = routes.merge(measured());
     }
-    let routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
+    let mut routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
+    if app.options.serves_oauth() {
+        routes = routes.merge(oauth::waiting(&app.options.compat.oauth));
+    }
     routes.fallback(problem::not_admitted).layer(Observe(app.metrics.clone())).with_state(app)
 }
 

@@ -59,6 +59,7 @@ impl ClientKeyring {
             tenants: Vec::new(),
             profile: None,
             clock_leeway_seconds: 0,
+            may_revoke: false,
         };
         let publisher = Issuer::new(settings, self.clock.now()).map_err(|_| TokenError::KeysUnreachable)?;
         let publisher = Arc::new(publisher);

@@ -23,7 +23,7 @@ mod verify;
 
 pub use assertion::{AssertionError, ClientAssertion, MAX_ASSERTION_SECONDS, MAX_USED_ASSERTIONS, UsedAssertions};
 pub use binding::Binding;
-pub use claims::{APPLICATION, SESSION_APPLICATION, SESSION_ISSUED_AT, TokenTimeError, VerifiedToken};
+pub use claims::{APPLICATION, SESSION_APPLICATION, SESSION_ISSUED_AT, TokenTimeError, VerifiedToken, numeric_date};
 pub use client_keys::{ClientKeyring, checked_client_jwks};
 pub use dpop::Proofs;
 pub use error::{KeySetError, MAX_JWKS_BYTES, MAX_JWT_BYTES, TokenError, TrustError};
@@ -34,4 +34,4 @@ pub use proof::{Possession, Proof, ProofError};
 pub use sign::{SignError, sign, sign_as};
 pub use target::TargetUri;
 pub use trusted::{CLOCK_LEEWAY_SECONDS, JwksUrl, KeySource, MAX_CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
-pub use verify::{OwnKeys, TrustedIssuers};
+pub use verify::{IssuerCall, OwnKeys, TrustedIssuers};

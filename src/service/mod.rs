@@ -9,6 +9,7 @@ mod erasure;
 mod error;
 mod evidence;
 mod facts;
+mod global_revocations;
 mod idempotency;
 mod imports;
 mod introspection;
@@ -58,6 +59,7 @@ pub use consistency::{Consistency, ConsistencyLevel, ConsistencyTimeout, Reach, 
 pub use erasure::SubjectForgotten;
 pub use error::{Error, Failure, Refusal, RevokeRefusal, TokenRefusal};
 pub use evidence::EvidenceError;
+pub use global_revocations::{GlobalCallError, GlobalRevocation};
 pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
 pub use introspection::{Introspection, JwtSays, SubjectPage};

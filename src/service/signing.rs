@@ -188,6 +188,15 @@ impl Service {
         made
     }
 
+    /// The algorithms by which answers are signed: those of the published keys, or of the ones that are to be made.
+    pub fn answer_algorithms(&self) -> Vec<Box<str>> {
+        let set = self.key_set();
+        match set.algorithms.is_empty() {
+            true => vec![self.signing.algorithm.as_str().into()],
+            false => set.algorithms.iter().cloned().collect(),
+        }
+    }
+
     fn made_key_set(&self, now: Timestamp) -> PublishedKeySet {
         let keys = self.projection.keys();
         let shown = keys.values().filter(|key| key.verifies(now).is_some());

@@ -19,7 +19,7 @@ use crate::jose::{AssertionError, TokenError};
 use crate::service::{Authentication, CallerIdentity};
 
 /// The largest body, in bytes.
-const MAX_BODY_BYTES: usize = 64 << 10;
+pub const MAX_BODY_BYTES: usize = 64 << 10;
 /// The longest id and secret together, in bytes, with the escapes of a form.
 const MAX_BASIC_BYTES: usize = 512;
 /// RFC 7523, section 2.2.
@@ -82,7 +82,9 @@ impl By {
 fn id_of(identity: &CallerIdentity) -> Cow<'static, str> {
     match &identity.caller {
         Caller::Application(id) => id.to_string().into(),
-        Caller::Root | Caller::Session { .. } | Caller::Bearer { .. } | Caller::Node => ROOT.into(),
+        Caller::Root | Caller::Session { .. } | Caller::Bearer { .. } | Caller::Issuer { .. } | Caller::Node => {
+            ROOT.into()
+        }
     }
 }
 
@@ -97,6 +99,11 @@ impl Asked {
     pub fn form(&self) -> Result<Form<'_>, OauthError> {
         Form::parse(&self.parts.headers, &self.body)
     }
+}
+
+/// The client that the headers authenticate.
+pub async fn of_headers(app: &App, headers: &HeaderMap) -> Result<Client, OauthError> {
+    Presented::of(headers)?.ok_or(OauthError::NoClient)?.client(app).await
 }
 
 /// The request of a client that has that scope somewhere, if one is needed. Authority comes first: nothing else in the

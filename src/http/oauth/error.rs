@@ -11,7 +11,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::{AnyRejection, IssueRejection, IssueTokenRejection, RevokeRejection, Scope};
+use crate::domain::{
+    AnyRejection, IssueRejection, IssueTokenRejection, RevokeRejection, RevokeSubjectRejection, Scope,
+};
 use crate::http::answer;
 use crate::http::body::BodyError;
 use crate::jose::TokenError;
@@ -29,6 +31,8 @@ pub const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"authledge
 pub enum OauthError {
     /// The path is served, for these verbs.
     WrongVerb(&'static str),
+    /// Nobody has ever heard of that subject.
+    UnknownSubject,
     /// There is no such document.
     NotFound,
     /// The client takes none of the types of the answer.
@@ -160,6 +164,16 @@ impl From<TokenRefusal> for OauthError {
     }
 }
 
+impl From<RevokeSubjectRejection> for OauthError {
+    fn from(rejection: RevokeSubjectRejection) -> Self {
+        match rejection {
+            RevokeSubjectRejection::Any(any) => any.into(),
+            // It needs a note.
+            RevokeSubjectRejection::SubjectErased => Self::internal(&rejection),
+        }
+    }
+}
+
 impl From<AnyRejection> for OauthError {
     fn from(rejection: AnyRejection) -> Self {
         match rejection {
@@ -193,7 +207,7 @@ impl OauthError {
     const fn code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::WrongVerb(_) => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "invalid_request"),
+            Self::UnknownSubject | Self::NotFound => (StatusCode::NOT_FOUND, "invalid_request"),
             Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "invalid_request"),
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request"),
@@ -214,6 +228,7 @@ impl OauthError {
     fn description(&self) -> &str {
         match self {
             Self::WrongVerb(_) => "this path does not take this method",
+            Self::UnknownSubject => "the subject is not known, and cannot have been issued anything elsewhere",
             Self::NotFound => "there is nothing under this path",
             Self::NotAcceptable => "none of the media types in Accept is answered here",
             Self::Malformed(why) => why,
@@ -296,6 +311,9 @@ mod tests {
         }
         for rejection in IssueTokenRejection::all() {
             answers.push((format!("grant {:?}", Rejection::from(rejection)), rejection.into()));
+        }
+        for rejection in RevokeSubjectRejection::all() {
+            answers.push((format!("revoke all {:?}", Rejection::from(rejection)), rejection.into()));
         }
         for error in [TokenError::KeysUnreachable, TokenError::BadSignature] {
             answers.push((format!("token {error:?}"), RevokeRefusal::Token(error).into()));

@@ -21,10 +21,12 @@ pub fn members_of(app: &App, issuer: &Issuer) -> Map<String, Value> {
     members.insert("grant_types_supported".to_owned(), json!([GrantType::ClientCredentials.as_str()]));
     let algorithms = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(Algorithm::as_str);
     // Some clients take it for RS256 alone where it is missing.
-    let signed: Vec<_> = app.service.key_set().algorithms.iter().cloned().collect();
-    if !signed.is_empty() {
-        members.insert("introspection_signing_alg_values_supported".to_owned(), json!(signed));
-    }
+    let signed = app.service.answer_algorithms();
+    members.insert("introspection_signing_alg_values_supported".to_owned(), json!(signed));
+    members.insert("global_token_revocation_endpoint".to_owned(), endpoint("/oauth2/global-token-revocation"));
+    // Its body is JSON, so that nothing but the header can authenticate.
+    let methods = "global_token_revocation_endpoint_auth_methods_supported";
+    members.insert(methods.to_owned(), json!(["client_secret_basic"]));
     for (name, path) in CALLS {
         members.insert(format!("{name}_endpoint"), endpoint(path));
         members.insert(format!("{name}_endpoint_auth_methods_supported"), json!(METHODS));

@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod error;
 mod form;
+mod global;
 mod introspect;
 mod members;
 mod metadata;
@@ -16,13 +17,13 @@ mod token;
 
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 
 use super::SharedApp;
 use super::well_known::across_origins;
 use error::OauthError;
 
-pub use config::{OauthOptions, OauthSettings};
+pub use config::{EmailSubjects, OauthOptions, OauthSettings};
 pub use members::members_of;
 
 /// The whole surface. Only metadata have a fixed place.
@@ -33,6 +34,7 @@ pub fn routes(options: &OauthOptions) -> Router<SharedApp> {
         .route(&format!("{prefix}/admin/oauth2/introspect"), post(introspect::introspect_as_hydra))
         .route(&format!("{prefix}/oauth2/revoke"), post(revoke::revoke))
         .route(&format!("{prefix}/oauth2/token"), post(token::token))
+        .route(&format!("{prefix}/oauth2/global-token-revocation"), post(global::revoke_all))
         .method_not_allowed_fallback(not_a_post);
     let mut documents = Router::new();
     for (path, handler) in
@@ -42,6 +44,15 @@ pub fn routes(options: &OauthOptions) -> Router<SharedApp> {
     }
     let documents = documents.method_not_allowed_fallback(not_a_get).layer(from_fn(across_origins));
     calls.merge(documents)
+}
+
+/// The calls of a node that is not ready: its clients read no problem.
+pub fn waiting(options: &OauthOptions) -> Router<SharedApp> {
+    let prefix = &options.prefix;
+    let not_ready = || any(async || OauthError::Unavailable);
+    Router::new()
+        .route(&format!("{prefix}/oauth2/{{*call}}"), not_ready())
+        .route(&format!("{prefix}/admin/oauth2/introspect"), not_ready())
 }
 
 async fn not_a_post() -> OauthError {
@@ -55,7 +66,7 @@ async fn not_a_get() -> OauthError {
 /// This surface's part of the OpenAPI document.
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    paths(introspect::introspect, introspect::introspect_as_hydra, revoke::revoke, token::token, metadata::server, metadata::resource),
+    paths(introspect::introspect, introspect::introspect_as_hydra, revoke::revoke, token::token, global::revoke_all, metadata::server, metadata::resource),
     components(schemas(error::OauthErrorBody)),
     tags((name = "oauth", description = "OAuth 2.0 for standard clients: introspection, revocation and metadata")),
 )]

@@ -1,5 +1,6 @@
 //! OAuth 2.0: what a standard client is told, case by case.
 
+mod global;
 mod introspection;
 mod metadata;
 mod refusals;
@@ -67,8 +68,13 @@ pub async fn post(actor: &Actor, path: &str, pairs: &[(&str, &str)]) -> Answer {
     form.send(Method::POST, path, body.join("&")).await
 }
 
-/// A trusted issuer with its key, and a node that trusts it in the tenant `acme`.
+/// A trusted issuer with its key, and a node that trusts it in the tenant `acme`, and lets it revoke there.
 pub async fn trusting() -> (ServedNode, SigningKey, tempfile::TempDir) {
+    trusting_with(true, Made::default()).await
+}
+
+/// The same, made so.
+pub async fn trusting_with(may_revoke: bool, made: Made) -> (ServedNode, SigningKey, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
     let key = SigningKey::generate(&directory.path().join("keys"), Algorithm::Es256).expect("a key");
     let file = directory.path().join("jwks.json");
@@ -79,6 +85,7 @@ pub async fn trusting() -> (ServedNode, SigningKey, tempfile::TempDir) {
         tenants: vec![Tenant::new("acme").expect("a name")],
         profile: None,
         clock_leeway_seconds: 5,
+        may_revoke,
     };
-    (ServedNode::made(Made { trusted: vec![trusted], ..Made::default() }).await, key, directory)
+    (ServedNode::made(Made { trusted: vec![trusted], ..made }).await, key, directory)
 }

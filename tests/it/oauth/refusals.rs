@@ -222,6 +222,7 @@ async fn an_issuer_out_of_reach_is_not_an_answer() {
         tenants: vec![Tenant::new("default").expect("a name")],
         profile: None,
         clock_leeway_seconds: 5,
+        may_revoke: false,
     };
     let made = crate::support::served::Made { trusted: vec![trusted], ..Default::default() };
     let node = ServedNode::made(made).await;
