@@ -11,8 +11,8 @@ use super::{ParsedToken, PublicKey, TokenError, verify_signature};
 use crate::domain::{ApplicationId, Digest, Timestamp};
 use crate::keys::Algorithm;
 
-/// The longest time from now until an assertion expires, in seconds.
-pub const MAX_ASSERTION_SECONDS: u64 = 300;
+/// The longest time from now until an assertion expires, in seconds. Minutes would do, but Authlib gives an hour.
+pub const MAX_ASSERTION_SECONDS: u64 = 3_600;
 /// How far a client's clock may be ahead, in seconds. A used assertion is remembered for that long after it has expired.
 const LEEWAY_SECONDS: u64 = 60;
 /// The longest `jti`, in bytes.
@@ -156,5 +156,40 @@ impl UsedAssertions {
         }
         used.insert(mark, assertion.expires_at.plus_millis(LEEWAY_SECONDS * 1_000));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000).expect("an instant");
+    const CLIENT: ApplicationId = ApplicationId(uuid::Uuid::from_u128(7));
+
+    /// Nobody's signature is looked at.
+    fn assertion(jti: String, seconds: u64) -> ClientAssertion<'static> {
+        let parsed = ParsedToken::new("eyJhbGciOiJFUzI1NiJ9.e30.c2ln").expect("a JWT");
+        ClientAssertion { parsed, client: String::new(), jti, expires_at: NOW.plus_millis(seconds * 1_000) }
+    }
+
+    #[test]
+    fn used_assertions_are_remembered_until_they_can_not_be_valid_and_no_more_than_there_is_room_for() {
+        let used = UsedAssertions::default();
+        for n in 0..MAX_USED_ASSERTIONS {
+            assert_eq!(used.take(CLIENT, &assertion(n.to_string(), 60), NOW), Ok(()));
+        }
+        let more = assertion("more".to_owned(), 60);
+        assert_eq!(used.take(CLIENT, &more, NOW), Err(AssertionError::TooMany));
+        assert_eq!(
+            used.take(ApplicationId(uuid::Uuid::from_u128(8)), &more, NOW),
+            Ok(()),
+            "another client has its own"
+        );
+        let last = assertion("0".to_owned(), 60);
+        for later in [0, 59_999, 119_999] {
+            assert_eq!(used.take(CLIENT, &last, NOW.plus_millis(later)), Err(AssertionError::UsedBefore), "{later}");
+        }
+        assert_eq!(used.take(CLIENT, &more, NOW.plus_millis(120_000)), Ok(()));
+        assert_eq!(used.0.lock()[&CLIENT].len(), 1, "the others are forgotten");
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Signing {
     publications: Mutex<HashMap<RecordId, Publication>>,
     /// Of the newest change of keys that was looked at: from when on this node's key signs.
     ready: Mutex<Option<(u64, Timestamp)>>,
+    /// The issuer as of the newest change of keys: introspections name it.
+    fixed: Mutex<Option<(u64, Option<Issuer>)>>,
     /// The published set as of the newest change of keys.
     set: Mutex<Option<(u64, Arc<PublishedKeySet>)>>,
 }
@@ -123,6 +125,7 @@ impl Signing {
             making: tokio::sync::Mutex::default(),
             publications: Mutex::default(),
             ready: Mutex::default(),
+            fixed: Mutex::default(),
             set: Mutex::default(),
         }
     }
@@ -171,7 +174,14 @@ impl OwnKeys for Service {
 impl Service {
     /// The issuer of this ledger's tokens: fixed with the first token, and until then the operator's setting.
     pub fn token_issuer(&self) -> Option<Issuer> {
-        issuer(&*self.projection).or_else(|| self.signing.issuer.clone())
+        let changes = self.projection.key_changes();
+        let mut fixed = self.signing.fixed.lock();
+        if let Some((_, issuer)) = fixed.as_ref().filter(|(of, _)| *of == changes) {
+            return issuer.clone();
+        }
+        let issuer = issuer(&*self.projection).or_else(|| self.signing.issuer.clone());
+        *fixed = Some((changes, issuer.clone()));
+        issuer
     }
 
     /// The public keys that verify the ledger's tokens which may still be active, and those that are next. The set is

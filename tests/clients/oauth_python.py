@@ -30,11 +30,13 @@ def is_active(answer, method):
 def authlib():
     from authlib.integrations.requests_client import OAuth2Session
     from authlib.oauth2.rfc7523 import PrivateKeyJWT
+    from joserfc.jwk import ECKey
 
     def private_key():
         der = base64.b64encode(base64.b64decode(KEYED["pkcs8"])).decode()
         pem = f"-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n"
-        session = OAuth2Session(KEYED["id"], pem, token_endpoint_auth_method="private_key_jwt",
+        # It takes a text for a key of RSA.
+        session = OAuth2Session(KEYED["id"], ECKey.import_key(pem), token_endpoint_auth_method="private_key_jwt",
                                 introspection_endpoint_auth_method="private_key_jwt",
                                 revocation_endpoint_auth_method="private_key_jwt")
         # Its audience is the token endpoint unless it is given another one.

@@ -148,8 +148,6 @@ GOOD = {
     "POST /oauth2/introspect": lambda: {"body": {"token": token()}},
     "POST /admin/oauth2/introspect": lambda: {"body": {"token": token()}},
     "POST /oauth2/revoke": lambda: {"body": {"token": token()}},
-    "POST /oauth2/token": lambda: {
-        "headers": {"Authorization": f"Bearer {application()['secret']}"}, "body": {"grant_type": "client_credentials"}},
     "POST /oauth2/global-token-revocation": lambda: {
         "body": {"sub_id": {"format": "opaque", "id": subject_with_session()}}},
 }

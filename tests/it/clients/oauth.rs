@@ -1,5 +1,6 @@
 //! OAuth clients of others, unmodified: they introspect, revoke and get tokens in each way that they can authenticate.
 
+use std::io::{Seek as _, Write as _};
 use std::process::{Command, Stdio};
 
 use authledger::keys::{Algorithm, SigningKey};
@@ -7,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{holding, node, script, text};
-use crate::process::node::{Api, Launch, Process};
+use super::tlog::program;
+use super::{holding, node, project, script, text};
+use crate::process::node::{Api, Launch, NodeProcess, Process};
 use crate::support::{python, secrets};
 
 /// Root's secret: with every character that a form escapes.
@@ -78,6 +80,88 @@ async fn clients_of_others_introspect_revoke_and_get_tokens() {
             println!("{library}, {algorithm}: {calls} calls");
         }
     }
+}
+
+/// What a resource server says of each token that it is given, a line each.
+async fn asked(mut command: Command, tokens: &[&str]) -> Vec<String> {
+    let mut given = tempfile::tempfile().unwrap();
+    given.write_all((tokens.join("\n") + "\n").as_bytes()).unwrap();
+    given.rewind().unwrap();
+    let (mut said, mut failure) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    command.stdin(given).stdout(said.try_clone().unwrap()).stderr(failure.try_clone().unwrap());
+    let mut process = Process::new(command.spawn().unwrap());
+    let status = tokio::task::spawn_blocking(move || process.wait()).await.unwrap();
+    assert!(status.success(), "{}", text(&mut failure));
+    text(&mut said).lines().map(str::to_owned).collect()
+}
+
+/// A server whose root has that secret, and a token of each form, a session token and a ticket.
+async fn with_tokens(directory: &std::path::Path) -> (NodeProcess, Api, Vec<String>) {
+    let server = Launch::new(&directory.join("data")).env("AUTHLEDGER_ROOT_TOKEN", ROOT).start();
+    secrets::remember(ROOT);
+    let api = server.api.as_caller(ROOT);
+    let token =
+        |format: &str| json!({"subject": "person-1", "audience": "api", "scope": "read write", "format": format});
+    let mut secrets = Vec::new();
+    for (path, body, member) in [
+        ("/v1/tokens", token("jwt"), "token"),
+        ("/v1/tokens", token("opaque"), "token"),
+        ("/v1/sessions", json!({"subject": "person-1"}), "session_token"),
+        ("/v1/tickets", json!({"subject": "person-1"}), "ticket"),
+    ] {
+        let issued = api.post(path, body).await.expect(201);
+        secrets.push(issued[member].as_str().expect("a secret").to_owned());
+    }
+    (server, api, secrets)
+}
+
+/// Java, if it and Spring Security are there; on the terms of the others.
+fn spring() -> Option<Command> {
+    let jars = project().join(".tools/spring");
+    let runs = Command::new("java").arg("-version").stderr(Stdio::null()).status();
+    if jars.exists() && runs.is_ok_and(|status| status.success()) {
+        let mut command = Command::new("java");
+        command.arg("-cp").arg(jars.join("*")).arg(project().join("tests/clients/spring/Introspect.java"));
+        return Some(command);
+    }
+    println!("left out: java with Spring Security is not installed; run tools/test");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "no test may be left out in CI");
+    None
+}
+
+#[tokio::test]
+async fn spring_security_introspects_with_both_ways_of_writing_basic() {
+    let Some(mut command) = spring() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let (server, api, secrets) = with_tokens(directory.path()).await;
+    let revoked = api.post("/v1/tokens", json!({"subject": "person-1", "format": "opaque"})).await.expect(201);
+    let revoked = revoked["token"].as_str().expect("a token");
+    api.post("/v1/revocations", json!({"credential": revoked})).await.expect(201);
+    let uri = format!("{}/oauth2/introspect", server.api.url());
+    command.args([&uri, "root", ROOT, "person-1"]);
+    let tokens: Vec<&str> = secrets.iter().map(String::as_str).chain([revoked, "garbage"]).collect();
+    let said = asked(command, &tokens).await;
+    let scopes = "active [SCOPE_read, SCOPE_write]";
+    let due = [scopes, scopes, "active []", "active []", "inactive", "inactive"];
+    let due: Vec<String> = due.iter().flat_map(|one| ["raw", "escaped"].map(|way| format!("{way} {one}"))).collect();
+    assert_eq!(said, due);
+}
+
+#[tokio::test]
+async fn zitadels_resource_server_finds_the_calls_and_introspects() {
+    let Some(mut command) = program("resource_server").map(Command::new) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let (server, _, secrets) = with_tokens(directory.path()).await;
+    command.args([server.api.url(), "root", ROOT]);
+    let tokens: Vec<&str> = secrets.iter().map(String::as_str).chain(["garbage"]).collect();
+    let shown: Vec<Value> =
+        asked(command, &tokens).await.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let (last, active) = shown.split_last().expect("answers");
+    assert_eq!((active.len(), last), (4, &json!({"active": false})));
+    for one in active {
+        assert_eq!((&one["active"], &one["sub"]), (&json!(true), &json!("person-1")), "{one}");
+    }
+    assert_eq!((&active[0]["scope"], &active[0]["aud"]), (&json!("read write"), &json!(["api"])));
 }
 
 /// A success means something only if it can fail.

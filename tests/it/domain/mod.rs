@@ -8,6 +8,7 @@ mod imports;
 mod keys;
 mod many;
 mod membership;
+mod oauth;
 mod own;
 mod renewals;
 mod sessions;

@@ -1,6 +1,7 @@
 //! OAuth 2.0: what a standard client is told, case by case.
 
 mod global;
+mod hostile;
 mod introspection;
 mod metadata;
 mod refusals;

@@ -210,7 +210,7 @@ async fn an_assertion_for_anything_else_authenticates_nobody() {
         ("sub", json!(client.id.to_uppercase())),
         ("iss", json!(other)),
         ("exp", json!(now)),
-        ("exp", json!(now + 301)),
+        ("exp", json!(now + 3_601)),
         ("exp", Value::Null),
         ("exp", json!("soon")),
         ("nbf", json!(now + 61)),
