@@ -17,6 +17,8 @@ pub const MAX_ASSERTION_SECONDS: u64 = 3_600;
 const LEEWAY_SECONDS: u64 = 60;
 /// The longest `jti`, in bytes.
 const MAX_ID_BYTES: usize = 255;
+/// Clients whose used assertions are remembered although all have expired.
+const MAX_CLIENTS: usize = 1_024;
 /// Assertions of one client that are remembered at the same time.
 pub const MAX_USED_ASSERTIONS: usize = 10_000;
 
@@ -142,6 +144,9 @@ impl UsedAssertions {
         now: Timestamp,
     ) -> Result<(), AssertionError> {
         let mut all = self.0.lock();
+        if all.len() >= MAX_CLIENTS && !all.contains_key(&client) {
+            all.retain(|_, used| used.values().any(|until| now < *until));
+        }
         let used = all.entry(client).or_default();
         let mark = *Digest::of(assertion.jti.as_bytes()).id().as_bytes();
         if used.get(&mark).is_some_and(|until| now < *until) {

@@ -1,6 +1,6 @@
 """Asks, revokes and gets tokens as OAuth clients of PyPI do it, as their documentation shows.
 
-    python3 oauth_python.py authlib|requests_oauthlib
+    python3 oauth_python.py authlib|requests_oauthlib|fastmcp|ory_hydra_client
 
 The standard input has one JSON object, as for oauth_node.mjs. Each call that was answered as it should be is a line of the
 standard output.
@@ -89,4 +89,48 @@ def requests_oauthlib():
     done("introspection of a revoked token")
 
 
-{"authlib": authlib, "requests_oauthlib": requests_oauthlib}[library]()
+def fastmcp():
+    import asyncio
+
+    import requests
+    from fastmcp.server.auth.providers.introspection import IntrospectionTokenVerifier
+
+    for method in ("client_secret_basic", "client_secret_post"):
+        token = given["tokens"].pop(0)
+
+        def verify(**more):
+            verifier = IntrospectionTokenVerifier(introspection_url=INTROSPECT, client_id=CLIENT["id"],
+                                                  client_secret=CLIENT["secret"], client_auth_method=method, **more)
+            return asyncio.run(verifier.verify_token(token))
+
+        accepted = verify(required_scopes=["read"], audience="api")
+        assert accepted.subject == given["subject"] and accepted.scopes == ["read", "write"], accepted
+        is_active(accepted.claims, method)
+        done(f"{method}: a token")
+        assert verify(required_scopes=["admin"]) is None and verify(audience="other") is None
+        done(f"{method}: a token without the scope or the audience")
+        answer = requests.post(REVOKE, data={"token": token}, auth=(CLIENT["id"], CLIENT["secret"]), timeout=30)
+        assert answer.status_code == 200 and verify() is None
+        done(f"{method}: a revoked token")
+
+
+def ory_hydra_client():
+    from ory_hydra_client import ApiClient, Configuration, OAuth2Api
+
+    token = given["tokens"].pop(0)
+    with ApiClient(Configuration(host=ISSUER, username=CLIENT["id"], password=CLIENT["secret"])) as client:
+        api = OAuth2Api(client)
+        headers = {"Authorization": f"Bearer {CLIENT['secret']}"}
+        shown = api.introspect_o_auth2_token(token, _headers=headers)
+        assert shown.active and shown.token_use == "access_token" and shown.ext == {}, shown
+        is_active(shown.to_dict(), "hydra")
+        done("introspection")
+        assert not api.introspect_o_auth2_token(token, scope="admin", _headers=headers).active
+        done("introspection with a scope")
+        api.revoke_o_auth2_token(token)
+        assert not api.introspect_o_auth2_token(token, _headers=headers).active
+        done("introspection of a revoked token")
+
+
+libraries = (authlib, requests_oauthlib, fastmcp, ory_hydra_client)
+{function.__name__: function for function in libraries}[library]()

@@ -252,23 +252,26 @@ impl OauthError {
     }
 
     fn challenge(&self) -> Option<HeaderValue> {
-        match self {
-            Self::NoClient | Self::WrongClient => Some(BASIC),
-            Self::WrongBearer => Some(HeaderValue::from_static("Bearer realm=\"authledger\", error=\"invalid_token\"")),
-            Self::InsufficientScope { scope, is_bearer: true } => HeaderValue::from_str(&format!(
-                "Bearer realm=\"authledger\", error=\"insufficient_scope\", scope=\"{scope}\""
-            ))
-            .ok(),
-            _ => None,
+        if matches!(self, Self::NoClient | Self::WrongClient) {
+            return Some(BASIC);
         }
+        if matches!(self, Self::WrongBearer) {
+            return Some(HeaderValue::from_static("Bearer realm=\"authledger\", error=\"invalid_token\""));
+        }
+        let Self::InsufficientScope { scope, is_bearer: true } = self else { return None };
+        let challenge = format!("Bearer realm=\"authledger\", error=\"insufficient_scope\", scope=\"{scope}\"");
+        HeaderValue::from_str(&challenge).ok()
     }
 
     const fn retry_after_seconds(&self) -> Option<u64> {
-        match self {
-            Self::KeysUnreachable => Some(KEYS_AGAIN_SECONDS),
-            Self::OverLimit => Some(LIMIT_SECONDS),
-            Self::Unavailable => Some(1),
-            _ => None,
+        if matches!(self, Self::KeysUnreachable) {
+            Some(KEYS_AGAIN_SECONDS)
+        } else if matches!(self, Self::OverLimit) {
+            Some(LIMIT_SECONDS)
+        } else if matches!(self, Self::Unavailable) {
+            Some(1)
+        } else {
+            None
         }
     }
 }

@@ -17,8 +17,15 @@ use crate::support::{python, secrets};
 const ROOT: &str = "root:a%2B+b&c=d/e?f~g*h'(i)j!k@l$m,n;o#p\"q<r>|{s}^`t\\u-._";
 
 /// The libraries, with how many calls each makes.
-const LIBRARIES: [(&str, usize); 5] =
-    [("openid-client", 24), ("oauth4webapi", 18), ("@ory/hydra-client", 4), ("authlib", 12), ("requests_oauthlib", 5)];
+const LIBRARIES: [(&str, usize); 7] = [
+    ("openid-client", 24),
+    ("oauth4webapi", 18),
+    ("@ory/hydra-client", 4),
+    ("authlib", 12),
+    ("requests_oauthlib", 5),
+    ("fastmcp", 6),
+    ("ory_hydra_client", 3),
+];
 
 /// How many ways to authenticate there are at most: each needs a token of its own.
 const TOKENS: usize = 4;
@@ -26,7 +33,7 @@ const TOKENS: usize = 4;
 /// The script that drives it, if it is installed.
 fn command(library: &'static str) -> Option<Command> {
     match library {
-        "authlib" | "requests_oauthlib" => {
+        "authlib" | "requests_oauthlib" | "fastmcp" | "ory_hydra_client" => {
             python::with(library).map(|python| script(python, "oauth_python.py", &[library]))
         }
         _ => node(library).map(|node| script(node, "oauth_node.mjs", &[library])),

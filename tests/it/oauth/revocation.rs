@@ -4,7 +4,7 @@ use authledger::jose::sign;
 use serde_json::json;
 
 use super::{Client, FOREIGN, INTROSPECT, REVOKE, post, trusting};
-use crate::support::served::{Actor, Answer, ServedNode};
+use crate::support::served::{Actor, Answer, Made, ServedNode};
 
 fn is_done(answer: &Answer) {
     assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0), "{}", answer.shown());
@@ -145,10 +145,8 @@ async fn a_client_without_the_scope_revokes_what_it_issued_and_nothing_else() {
     is_done(&post(&issuer.on(&node), REVOKE, &[("token", "al_o_unknown")]).await);
 }
 
-/// After an import, a credential that is not known may have been issued elsewhere.
-#[tokio::test]
-async fn an_unknown_secret_is_recorded_where_it_may_have_been_issued_elsewhere() {
-    let node = ServedNode::start().await;
+/// From here on a node may not know every credential.
+async fn import(node: &ServedNode) {
     let line = json!({
         "kind": "ticket", "subject": "i", "digest": "0".repeat(64),
         "issued_at": "2027-01-15T07:00:00Z", "expires_at": "2027-01-15T09:00:00Z",
@@ -156,6 +154,13 @@ async fn an_unknown_secret_is_recorded_where_it_may_have_been_issued_elsewhere()
     let ndjson = node.root().with("content-type", "application/x-ndjson");
     let imported = ndjson.send(axum::http::Method::POST, "/v1/imports", line.to_string()).await;
     assert_eq!(imported.status, 200, "{}", imported.shown());
+}
+
+/// After an import, a credential that is not known may have been issued elsewhere.
+#[tokio::test]
+async fn an_unknown_secret_is_recorded_where_it_may_have_been_issued_elsewhere() {
+    let node = ServedNode::start().await;
+    import(&node).await;
     let client = Client::new(&node, &[("default", &["revoke"])]).await;
     let issuer = Client::new(&node, &[("default", &["issue"])]).await;
     let head = node.head();
@@ -183,4 +188,30 @@ async fn an_idempotency_key_does_nothing_and_a_consistency_must_be_one() {
     let waits = client.on(&node).with("ledger-consistency", "all_regions").keyed("short");
     is_done(&post(&waits, REVOKE, &[("token", &token)]).await);
     assert_eq!(node.head().0, head.0 + 1);
+}
+
+#[tokio::test]
+async fn a_wait_for_other_nodes_that_is_given_up_leaves_the_revocation() {
+    let made = Made { reach: std::sync::Arc::new(crate::http::v1::Never), ..Made::default() };
+    let node = ServedNode::made(made).await;
+    let client = Client::new(&node, &[("default", &["revoke", "introspect"])]).await;
+    let token = token(&node.root(), "default", "opaque").await;
+    let waits = client.on(&node).with("ledger-consistency", "all_regions").with("ledger-consistency-timeout", "7");
+    let answer = post(&waits, REVOKE, &[("token", &token)]).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (408, &json!("temporarily_unavailable")));
+    assert_eq!(post(&client.on(&node), INTROSPECT, &[("token", &token)]).await.json(), json!({"active": false}));
+}
+
+#[tokio::test]
+async fn a_client_that_revokes_too_much_that_is_unknown_is_told_to_wait() {
+    let mut made = Made::default();
+    made.policy.max_unknown_revocations = 1;
+    let node = ServedNode::made(made).await;
+    import(&node).await;
+    let client = Client::new(&node, &[("default", &["revoke"])]).await;
+    is_done(&post(&client.on(&node), REVOKE, &[("token", "al_o_one")]).await);
+    let head = node.head();
+    let refused = post(&client.on(&node), REVOKE, &[("token", "al_o_two")]).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["error"]), (429, &json!("temporarily_unavailable")));
+    assert_eq!((refused.header("retry-after"), node.head()), ("60", head));
 }

@@ -203,6 +203,7 @@ impl Maker {
                 audience: Vec::new(),
                 scope: None,
                 confirmation: None,
+                grant: None,
                 expires_at,
                 generation,
                 sealed: None,
