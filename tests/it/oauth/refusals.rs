@@ -19,6 +19,9 @@ fn refused(answer: &Answer) -> (u16, String) {
     (answer.status.as_u16(), body["error"].as_str().expect("a code").to_owned())
 }
 
+/// Name, authorization, type and body; status, code and challenge.
+type Row<'a> = (&'a str, Option<&'a str>, &'a str, String, u16, &'a str, &'a str);
+
 #[tokio::test]
 async fn every_row_of_the_table_of_errors_is_answered() {
     let node = ServedNode::start().await;
@@ -35,8 +38,7 @@ async fn every_row_of_the_table_of_errors_is_answered() {
     let upper = basic(&client.id.to_uppercase(), &client.secret);
     let wrong_id = basic(&nowhere.id, &client.secret);
     let wrong_secret = basic(&client.id, "x");
-    // Name, authorization, type and body; status, code and challenge.
-    let rows: Vec<(&str, Option<&str>, &str, String, u16, &str, &str)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         ("wrong type", Some(&right), "application/json", "{}".into(), 400, "invalid_request", ""),
         ("no type", Some(&right), "", good.into(), 400, "invalid_request", ""),
         ("no token", Some(&right), FORM, String::new(), 400, "invalid_request", ""),
