@@ -71,7 +71,7 @@ pub struct ServeArgs {
     pub behind_proxy: Option<bool>,
 
     /// The surfaces to serve, separated by commas; health checks always are [default:
-    /// native,feed,evidence,crafter,ory,slashid,cribl,metrics]
+    /// native,feed,evidence,crafter,ory,slashid,cribl,oauth,metrics]
     #[arg(long, env = "AUTHLEDGER_SURFACES", value_delimiter = ',', value_name = "LIST")]
     pub surfaces: Option<Vec<Surface>>,
 

@@ -5,6 +5,7 @@
 mod cohorts;
 mod evidence;
 mod narrator;
+mod oauth;
 mod sessions;
 mod steps;
 mod tokens;

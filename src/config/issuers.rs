@@ -30,6 +30,9 @@ pub struct IssuerTable {
     pub profile: Option<Profile>,
     /// Seconds that its clock may be ahead.
     pub clock_leeway: Option<u64>,
+    /// Whether it may revoke what the subjects of its tenants have.
+    #[serde(default)]
+    pub may_revoke: bool,
 }
 
 /// The issuer of the ledger's tokens, if it is valid: verifiers compare it to the letter, and add paths to it.
@@ -87,6 +90,7 @@ fn issuer(table: &IssuerTable, file: &Path) -> Result<TrustedIssuer, (&'static s
         tenants: tenants.map_err(|must_be| ("tenants", must_be))?,
         profile: table.profile,
         clock_leeway_seconds,
+        may_revoke: table.may_revoke,
     })
 }
 

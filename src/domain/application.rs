@@ -81,6 +81,11 @@ impl Scopes {
         self.0 & !of.0 == 0
     }
 
+    /// The members that both sets have.
+    pub const fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// The members, in the order of [`Scope::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Scope> {
         Scope::ALL.into_iter().filter(move |scope| self.contains(*scope))
@@ -120,6 +125,12 @@ impl Grants {
         Self(vec![Grant { tenant: None, scopes: Scopes::ALL }])
     }
 
+    /// The same grants without the scopes that are not among those.
+    pub fn only(&self, scopes: Scopes) -> Self {
+        let grant = |grant: &Grant| Grant { scopes: grant.scopes.both(scopes), ..grant.clone() };
+        Self(self.0.iter().map(grant).collect())
+    }
+
     /// The grants in order.
     pub fn as_slice(&self) -> &[Grant] {
         &self.0
@@ -139,7 +150,7 @@ impl Grants {
     pub fn everywhere(&self) -> Scopes {
         let mut scopes = self.elsewhere();
         for tenant in self.named() {
-            scopes = Scopes(scopes.0 & self.in_tenant(tenant).0);
+            scopes = scopes.both(self.in_tenant(tenant));
         }
         scopes
     }
@@ -180,14 +191,87 @@ pub struct Registration {
     pub id: ApplicationId,
     /// Its display name: 1 to 255 bytes.
     pub name: Box<str>,
-    /// The digest of its secret.
-    pub digest: Digest,
+    /// The digest of its secret; nothing if it authenticates with a key alone.
+    pub digest: Option<Digest>,
     /// Its scopes, tenant by tenant.
     pub grants: Arc<Grants>,
     /// When its secret stops working, if ever.
     pub expires_at: Option<Timestamp>,
     /// The parts that a vendor's contract shows and the ledger has no word for: text, kept as it came.
     pub attributes: Option<Box<str>>,
+    /// What it is as an OAuth client, besides its id and its secret.
+    pub oauth: Option<Box<OauthClient>>,
+}
+
+/// The most audiences of an OAuth client.
+pub const MAX_AUDIENCES: usize = 16;
+/// The longest key set that is kept with an application, in bytes.
+pub const MAX_CLIENT_JWKS_BYTES: usize = 16 << 10;
+
+/// An application as an OAuth client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OauthClient {
+    /// A token with an audience is active for it only if one of these is among them; none stand for any.
+    pub audiences: Vec<Box<str>>,
+    /// The keys with which it authenticates: RFC 7523, section 2.2.
+    pub keys: Option<ClientKeys>,
+    /// The algorithm of the answers that are signed for it: RFC 9701, section 6.
+    pub signed_response_alg: Option<Box<str>>,
+    /// Whether answers for it leave out when a token expires, so that it keeps none of them.
+    pub omits_exp: bool,
+}
+
+impl OauthClient {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a token for these receivers is for the client, too.
+    pub fn may_use<'a>(&self, mut audience: impl Iterator<Item = &'a str>) -> bool {
+        self.audiences.is_empty() || audience.any(|one| self.audiences.iter().any(|own| **own == *one))
+    }
+}
+
+/// The public keys of an OAuth client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientKeys {
+    /// A JWK set (RFC 7517, section 5), as text.
+    Set(Box<str>),
+    /// The address at which they are published.
+    Url(Box<str>),
+}
+
+/// The OAuth grant that a token was issued by. Only the ledger's own token endpoint writes it: who bears such a token counts
+/// as the application that it was issued to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantType {
+    /// RFC 6749, section 4.4.
+    ClientCredentials,
+}
+
+impl GrantType {
+    /// Its name in requests and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+        }
+    }
+}
+
+impl FromStr for GrantType {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let is_it = text == Self::ClientCredentials.as_str();
+        is_it.then_some(Self::ClientCredentials).ok_or(Malformed("client_credentials"))
+    }
+}
+
+impl fmt::Display for GrantType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// The folded state of an application. A removal wins over a registration, whichever comes first.

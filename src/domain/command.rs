@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::application::Registration;
+use super::application::{GrantType, Grants, Registration};
 use super::authentication::{Aal, Method};
 use super::cohort::{Cohort, CohortsOf};
 use super::confirmation::Confirmation;
@@ -40,6 +40,14 @@ pub enum Caller {
         /// The issuer's id of it, or the digest of its payload in hexadecimal digits.
         jti: TokenId,
     },
+    /// Another issuer, by a JWT that it has signed for this ledger.
+    Issuer {
+        issuer: Issuer,
+        /// As of a bearer.
+        jti: TokenId,
+        /// What the operator lets it do.
+        grants: Arc<Grants>,
+    },
     /// The node itself, for commands without a caller.
     Node,
 }
@@ -49,7 +57,7 @@ impl Caller {
     pub const fn application(&self) -> Option<ApplicationId> {
         match self {
             Self::Application(id) => Some(*id),
-            Self::Root | Self::Session { .. } | Self::Bearer { .. } | Self::Node => None,
+            Self::Root | Self::Session { .. } | Self::Bearer { .. } | Self::Issuer { .. } | Self::Node => None,
         }
     }
 }
@@ -188,6 +196,13 @@ impl ParentChoice {
     }
 }
 
+/// Issue an opaque token to the application that calls, by that grant.
+#[derive(Clone, Debug)]
+pub struct GrantToken {
+    pub grant: GrantType,
+    pub issue: IssueToken,
+}
+
 #[derive(Clone, Debug)]
 pub enum TokenForm {
     /// A JWT with that `jti`.
@@ -207,6 +222,11 @@ pub struct Revoke {
     /// A note in free text.
     pub note: Option<Sealed>,
 }
+
+/// The same command by a caller that presents the credential's secret: it may also revoke what it issued itself, and is
+/// refused openly where it may not, because it knows of the credential already. RFC 7009, section 2.1.
+#[derive(Clone, Debug)]
+pub struct Presented<C>(pub C);
 
 /// A JWT whose signature has been verified.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use super::actor::Actor;
 use super::application::{Application, Grants, Registration, Scope};
 use super::command::{
-    Caller, Command, Context, Decision, ExtendSession, IssueSession, IssueTicket, IssueToken, OwnSessions, PublishKey,
-    RegisterApplication, Rejection, RemoveApplication, Request, Revoke, RevokeSessions, RevokeSubject, RevokeTokens,
+    Caller, Command, Context, Decision, ExtendSession, GrantToken, IssueSession, IssueTicket, IssueToken, OwnSessions,
+    Presented, PublishKey, RegisterApplication, Rejection, RemoveApplication, Request, Revoke, RevokeSessions,
+    RevokeSubject, RevokeTokens,
 };
 use super::credential::{CredentialKey, Kind};
 use super::event::{Draft, Event};
@@ -97,11 +98,17 @@ use_cases! {
     IssueTicket: IssueRejection => issues::ticket(view, grants, caller, self, context);
     IssueSession: IssueRejection => issues::session(view, grants, caller, self, context);
     IssueToken: IssueTokenRejection => issues::token(view, grants, caller, self, context);
+    GrantToken: IssueTokenRejection => issues::granted(view, caller, self, context);
     ExtendSession: ExtendRejection => issues::extend_session(view, grants, self.0, self.1, context);
     Revoke: RevokeRejection => revocations::one(view, grants, caller, self, context),
         revokes Some(CredentialKey { kind: self.kind, id: self.credential.id() });
     RevokeTokens: RevokeTokensRejection => revocations::presented(view, grants, caller, self, context),
         revokes Some(CredentialKey { kind: Kind::Token, id: self.tokens.first()?.credential.id() });
+    Presented<Revoke>: RevokeRejection => revocations::one_presented(view, grants, caller, &self.0, context),
+        revokes self.0.revokes();
+    Presented<RevokeTokens>: RevokeTokensRejection =>
+        revocations::presented_or_issued(view, grants, caller, &self.0, context),
+        revokes self.0.revokes();
     OwnSessions: RevokeOwnRejection => revocations::own(view, caller, self, context);
     RevokeSessions: RevokeSessionsRejection => revocations::many(view, grants, caller, self, context);
     RevokeSubject: RevokeSubjectRejection => revocations::subject(view, grants, self, context);
@@ -158,7 +165,7 @@ pub fn actor_of(caller: &Caller, origin: Origin) -> Option<Actor> {
         Caller::Root => Some(Actor::Root(origin)),
         Caller::Application(id) => Some(Actor::Application(*id)),
         Caller::Session { subject, .. } => Some(Actor::Subject(subject.clone())),
-        Caller::Bearer { issuer, jti } => {
+        Caller::Bearer { issuer, jti } | Caller::Issuer { issuer, jti, .. } => {
             Some(Actor::Bearer { issuer: issuer.as_str().into(), jti: jti.as_str().into() })
         }
         Caller::Node => None,
@@ -179,6 +186,7 @@ pub fn grants_of(view: &impl View, caller: &Caller, now: Timestamp) -> Result<Ar
                 .map(|registration| registration.grants.clone())
                 .ok_or(AnyRejection::Unauthenticated)
         }
+        Caller::Issuer { grants, .. } => Ok(grants.clone()),
         Caller::Session { .. } | Caller::Bearer { .. } => Ok(Arc::default()),
     }
 }
@@ -229,7 +237,7 @@ fn register(
     if !registration.grants.within(grants) {
         return Err(RegisterRejection::GrantExceedsOwn);
     }
-    if view.application_with(&registration.digest).is_some() {
+    if registration.digest.is_some_and(|digest| view.application_with(&digest).is_some()) {
         return Err(RegisterRejection::ApplicationExists);
     }
     Ok(one(None, Event::ApplicationRegistered(registration.clone())))

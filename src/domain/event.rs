@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::actor::Actor;
-use super::application::Registration;
+use super::application::{GrantType, Registration};
 use super::authentication::{Aal, Method};
 use super::cohort::Cohort;
 use super::confirmation::Confirmation;
@@ -85,6 +85,11 @@ impl Event {
             Self::TicketIssued(TicketIssued { parent: None, .. }) => 1,
             Self::SessionIssued(issued) if issued.parent.is_none() => 1,
             Self::TokenIssued(issued) if issued.is_plain() => 1,
+            Self::ApplicationRegistered(registration)
+                if registration.oauth.is_none() && registration.digest.is_some() =>
+            {
+                1
+            }
             _ => self.event_type().version,
         }
     }
@@ -220,6 +225,8 @@ pub struct TokenIssued {
     pub confirmation: Option<Confirmation>,
     /// Its entry in a status list, if it has one.
     pub status: Option<StatusIndex>,
+    /// The OAuth grant that it was issued by, to an application itself.
+    pub grant: Option<GrantType>,
     /// When it expires. It cannot be extended.
     pub expires_at: Timestamp,
     /// The generation of its subject, its cohorts and its ancestors', as its issuer knew it.
@@ -236,7 +243,8 @@ impl TokenIssued {
 
     /// Whether the first version of its data has all of it.
     fn is_plain(&self) -> bool {
-        self.confirmation.is_none() && self.status.is_none() && self.other_parent().is_none()
+        let Self { confirmation, status, grant, .. } = self;
+        confirmation.is_none() && status.is_none() && grant.is_none() && self.other_parent().is_none()
     }
 
     /// Its parent, unless that is a session of its own subject: then it is recorded as such.

@@ -4,7 +4,7 @@ use aws_lc_rs::digest;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::application::Application;
+use super::application::{Application, ClientKeys, OauthClient};
 use super::cohort::{Cohort, CohortState, Withdrawal};
 use super::confirmation::Confirmation;
 use super::credential::{
@@ -46,22 +46,27 @@ impl StateRow {
         Self::of(json!(["origin", place.origin.as_str(), place.sequence.0, opened.ledger.to_string(), node, region]))
     }
 
-    /// An application: `["application", id, registration or null, removed]`.
+    /// An application: `["application", id, registration or null, removed]`. A registration has an eighth part if it says
+    /// what the application is as an OAuth client.
     pub fn application(id: ApplicationId, application: &Application) -> Self {
         let registration = application.registered.as_ref().map(|(place, registration)| {
             let grants = registration.grants.as_slice().iter().map(|grant| {
                 let scopes: Vec<_> = grant.scopes.iter().map(|scope| scope.as_str()).collect();
                 json!([grant.tenant.as_ref().map(Tenant::as_str), scopes])
             });
-            json!([
+            let mut row = json!([
                 place.origin.as_str(),
                 place.sequence.0,
                 registration.name,
-                registration.digest.to_string(),
+                registration.digest.map(|digest| digest.to_string()),
                 grants.collect::<Vec<_>>(),
                 registration.expires_at.map(Timestamp::as_millis),
                 registration.attributes,
-            ])
+            ]);
+            if let (Value::Array(parts), Some(client)) = (&mut row, &registration.oauth) {
+                parts.push(oauth_client(client));
+            }
+            row
         });
         Self::of(json!(["application", id.to_string(), registration, application.removed]))
     }
@@ -298,6 +303,16 @@ fn reads(reads: &Reads) -> Vec<(&str, u64)> {
 
 fn generation(generation: &Generation) -> Vec<(Displayed<Origin>, u64)> {
     generation.iter().map(|(origin, sequence)| (Displayed(origin), sequence.0)).collect()
+}
+
+/// `[audiences, jwks or null, jwks_url or null, introspection_signed_response_alg or null, omit_exp]`.
+fn oauth_client(client: &OauthClient) -> Value {
+    let (jwks, url) = match &client.keys {
+        None => (None, None),
+        Some(ClientKeys::Set(jwks)) => (Some(jwks), None),
+        Some(ClientKeys::Url(url)) => (None, Some(url)),
+    };
+    json!([client.audiences, jwks, url, client.signed_response_alg, client.omits_exp])
 }
 
 fn revocation(revocation: &Revocation) -> impl Serialize {

@@ -24,14 +24,17 @@ mod subject;
 mod time;
 
 pub use actor::Actor;
-pub use application::{Application, Grant, Grants, MAX_GRANTS, Registration, Scope, Scopes};
+pub use application::{
+    Application, ClientKeys, Grant, GrantType, Grants, MAX_AUDIENCES, MAX_CLIENT_JWKS_BYTES, MAX_GRANTS, OauthClient,
+    Registration, Scope, Scopes,
+};
 pub use authentication::{Aal, Method};
 pub use cohort::{Cohort, CohortState, Cohorts, CohortsOf, RevokedCohorts, Withdrawal};
 pub use command::{
-    Caller, Command, Context, Decision, EraseSubject, ExtendSession, Import, ImportedLife, IssueSession, IssueTicket,
-    IssueToken, JoinNode, ManySessions, OwnSessions, ParentChoice, PastIssue, Policy, PresentedToken, PublishKey,
-    RegisterApplication, Rejection, RemoveApplication, Request, Revoke, RevokeCohort, RevokeSessions, RevokeSubject,
-    RevokeTokens, TokenForm, WithdrawKey,
+    Caller, Command, Context, Decision, EraseSubject, ExtendSession, GrantToken, Import, ImportedLife, IssueSession,
+    IssueTicket, IssueToken, JoinNode, ManySessions, OwnSessions, ParentChoice, PastIssue, Policy, Presented,
+    PresentedToken, PublishKey, RegisterApplication, Rejection, RemoveApplication, Request, Revoke, RevokeCohort,
+    RevokeSessions, RevokeSubject, RevokeTokens, TokenForm, WithdrawKey,
 };
 pub use confirmation::{Confirmation, Thumbprint};
 pub use credential::{

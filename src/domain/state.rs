@@ -176,8 +176,9 @@ impl State {
                 self.origins.entry(place).or_insert(opened);
             }
             Patch::Application(id, application) => {
-                if let Some((_, registration)) = &application.registered {
-                    self.applications_by_digest.entry(registration.digest).or_default().insert(id);
+                let digest = application.registered.as_ref().and_then(|(_, registration)| registration.digest);
+                if let Some(digest) = digest {
+                    self.applications_by_digest.entry(digest).or_default().insert(id);
                 }
                 self.applications.entry(id).or_default().merge(application);
             }

@@ -3,6 +3,7 @@
 //! `schema/event-log.md` is the definition. A record has one spelling: bytes that do not encode back to themselves are
 //! not a record.
 
+mod applications;
 mod canonical;
 mod cohorts;
 mod forms;
@@ -18,12 +19,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    Actor, ApplicationId, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Grant, Grants, Idempotency,
-    IdempotencyMark, Issuer, KeyId, KeyPublished, Kind, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin,
-    Previous, Reason, RecordId, Recorded, Region, Registration, Renewals, RequestId, Scope, Sequence, Subject, Tenant,
-    TicketIssued, Timestamp, Ttl,
+    Actor, ApplicationId, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Idempotency, IdempotencyMark,
+    Issuer, KeyId, KeyPublished, Kind, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Previous, Reason,
+    RecordId, Recorded, Region, Renewals, RequestId, Sequence, Subject, Tenant, TicketIssued, Timestamp, Ttl,
 };
 use crate::json;
+use applications::ApplicationData;
 use canonical::{CanonicalReader, Refused};
 use cohorts::CohortRevokedData;
 use forms::{Borrowed, GenerationData, Hex, Text, UuidText};
@@ -228,8 +229,8 @@ fn recorded<D>(
 fn event<'a>(type_name: &str, version: u64, data: impl DataSource<'a>) -> Result<Event, RecordError> {
     Ok(match (type_name, version) {
         ("ledger.opened", 1) => Event::LedgerOpened(data.read::<LedgerOpenedData<'_>>()?.into_domain()?),
-        ("application.registered", 1) => {
-            Event::ApplicationRegistered(Arc::new(data.read::<ApplicationData<'_>>()?.into_domain()?))
+        ("application.registered", 1 | 2) => {
+            Event::ApplicationRegistered(Arc::new(data.read::<ApplicationData<'_>>()?.into_domain(version)?))
         }
         ("application.removed", 1) => {
             Event::ApplicationRemoved(ApplicationId(data.read::<ApplicationRemovedData>()?.id.0))
@@ -362,66 +363,6 @@ impl LedgerOpenedData<'_> {
             public_key: self.public_key.0,
             previous: previous.transpose()?,
             pseudonyms: self.pseudonyms.map(|check| check.0),
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ApplicationData<'a> {
-    id: UuidText,
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    digest: Text<Digest>,
-    grants: Vec<GrantData>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<u64>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    attributes: Option<Cow<'a, str>>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GrantData {
-    tenant: String,
-    scopes: Vec<Text<Scope>>,
-}
-
-impl<'a> From<&'a Registration> for ApplicationData<'a> {
-    fn from(registration: &'a Registration) -> Self {
-        let grants = registration.grants.as_slice().iter().map(|grant| GrantData {
-            tenant: grant.tenant.as_ref().map_or("*", Tenant::as_str).to_owned(),
-            scopes: grant.scopes.iter().map(Text).collect(),
-        });
-        Self {
-            id: UuidText(registration.id.0),
-            name: (&*registration.name).into(),
-            digest: Text(registration.digest),
-            grants: grants.collect(),
-            expires_at: registration.expires_at.map(Timestamp::as_millis),
-            attributes: registration.attributes.as_deref().map(Cow::Borrowed),
-        }
-    }
-}
-
-impl ApplicationData<'_> {
-    fn into_domain(self) -> Result<Registration, RecordError> {
-        let grants = self.grants.into_iter().map(|grant| {
-            in_order(grant.scopes.iter().map(|scope| scope.0))?;
-            let tenant = (grant.tenant != "*").then(|| Tenant::new(&grant.tenant)).transpose();
-            Ok(Grant {
-                tenant: tenant.map_err(RecordError::malformed)?,
-                scopes: grant.scopes.into_iter().map(|scope| scope.0).collect(),
-            })
-        });
-        let grants = grants.collect::<Result<_, RecordError>>()?;
-        Ok(Registration {
-            id: ApplicationId(self.id.0),
-            name: self.name.into(),
-            digest: self.digest.0,
-            grants: Arc::new(Grants::new(grants).map_err(RecordError::malformed)?),
-            expires_at: self.expires_at.map(instant).transpose()?,
-            attributes: self.attributes.map(Into::into),
         })
     }
 }

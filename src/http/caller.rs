@@ -196,7 +196,8 @@ fn idempotency(
     Ok(Some(app.service.idempotency(&identity.caller, method, path, key.as_bytes(), &asked)))
 }
 
-fn consistency(headers: &HeaderMap) -> Result<Option<Consistency>, Problem> {
+/// The nodes that the caller waits for, if it names any.
+pub fn consistency(headers: &HeaderMap) -> Result<Option<Consistency>, Problem> {
     let timeout = wait(headers)?;
     let Some(level) = once(headers, &LEDGER_CONSISTENCY)? else { return Ok(None) };
     let level = match level.as_bytes() {

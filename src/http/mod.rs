@@ -16,9 +16,11 @@ mod host;
 mod input;
 pub mod listen;
 mod metrics;
+pub mod oauth;
 mod observe;
 pub mod openapi;
 pub mod peers;
+mod prefix;
 pub mod problem;
 pub mod status_lists;
 mod surface;
@@ -70,7 +72,10 @@ pub fn waiting_router(app: SharedApp) -> Router {
     if app.options.surfaces.contains(&Surface::Metrics) {
         routes = routes.merge(measured());
     }
-    let routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
+    let mut routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
+    if app.options.serves_oauth() {
+        routes = routes.merge(oauth::waiting(&app.options.compat.oauth));
+    }
     routes.fallback(problem::not_admitted).layer(Observe(app.metrics.clone())).with_state(app)
 }
 
@@ -186,6 +191,13 @@ pub struct HttpOptions {
     pub root_token_file: Option<PathBuf>,
     /// Whether the handler that does nothing is served, for measuring.
     pub bench: bool,
+}
+
+impl HttpOptions {
+    /// Whether documents about the issuer lead to the calls of OAuth.
+    fn serves_oauth(&self) -> bool {
+        self.surfaces.contains(&Surface::Oauth)
+    }
 }
 
 impl Default for HttpOptions {

@@ -7,7 +7,7 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
 use super::compat::{crafter, cribl, ory, slashid};
-use super::{HttpOptions, SharedApp, evidence, feed, followed, measured, native, status_lists, tlog, v1};
+use super::{HttpOptions, SharedApp, evidence, feed, followed, measured, native, oauth, status_lists, tlog, v1};
 
 /// A family of routes that can be switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
@@ -28,6 +28,8 @@ pub enum Surface {
     SlashId,
     /// Cribl's token contract.
     Cribl,
+    /// OAuth 2.0: introspection, revocation and metadata for standard clients.
+    Oauth,
     /// Token Status Lists.
     Status,
     /// `/metrics`.
@@ -78,6 +80,7 @@ impl Surface {
                 Part::contract(|options| slashid::routes(&options.compat.slashid), slashid::SlashidApi::openapi)
             }
             Self::Cribl => Part::contract(|_| cribl::routes(), cribl::CriblApi::openapi),
+            Self::Oauth => Part::contract(|options| oauth::routes(&options.compat.oauth), oauth::OauthApi::openapi),
             Self::Status => Part::ours(|_| status_lists::routes(), status_lists::StatusListApi::openapi),
             // Metrics are read by machines that know them, and are not in the document.
             Self::Metrics => Part::ours(|_| measured(), OpenApi::default),

@@ -15,8 +15,9 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::oauth::members_of;
 use super::problem::{self, Code, Problem};
 use super::{App, SharedApp, answer};
 
@@ -26,7 +27,7 @@ pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 pub const CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
 
 /// A minute. Verifiers that keep keys longer find the next one among them: it is published long before it signs.
-const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=60");
+pub const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=60");
 /// Ten minutes, the longest that every browser keeps a preflight's answer.
 const PREFLIGHT_SECONDS: u64 = 600;
 
@@ -53,7 +54,7 @@ where
 /// Answers preflights, and lets pages of every origin read each answer: a refusal, too, so that a page learns why.
 ///
 /// The answer is the same for every origin, so caches may give one origin's to another. Never with credentials.
-pub(super) async fn across_origins(request: Request, next: Next) -> Response {
+pub async fn across_origins(request: Request, next: Next) -> Response {
     const ANY: HeaderValue = HeaderValue::from_static("*");
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(ORIGIN)
@@ -107,7 +108,7 @@ pub async fn configuration(State(app): State<SharedApp>, uri: Uri) -> Result<Res
 pub fn configuration_at(app: &App, path: &str) -> Option<Response> {
     let issuer = app.service.token_issuer()?;
     let base = path.strip_suffix(CONFIGURATION_PATH).unwrap_or_default();
-    let body = json!({
+    let mut body = json!({
         "issuer": issuer.as_str(),
         "jwks_uri": format!("{}{base}{JWKS_PATH}", issuer.as_str()),
         // Some verifiers take this list once, when they start: the next key's algorithm is among them.
@@ -116,6 +117,9 @@ pub fn configuration_at(app: &App, path: &str) -> Option<Response> {
         // It issues tokens to applications that ask for them, and does not redirect anybody.
         "response_types_supported": ["none"],
     });
+    if let (Value::Object(members), true) = (&mut body, app.options.serves_oauth()) {
+        members.extend(members_of(app, &issuer));
+    }
     let mut response = answer::json(StatusCode::OK, &body);
     response.headers_mut().insert(CACHE_CONTROL, CACHED);
     Some(response)

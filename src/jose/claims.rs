@@ -313,7 +313,7 @@ fn joined<T: Clone>(
 }
 
 /// Whole seconds since 1970, rounded down: RFC 7519, section 2, lets a NumericDate have a fraction.
-pub(super) fn numeric_date(value: &Value) -> Option<u64> {
+pub fn numeric_date(value: &Value) -> Option<u64> {
     let whole = value.as_u64().or_else(|| value.as_f64().and_then(floor));
     whole.filter(|seconds| *seconds <= MAX_SECONDS)
 }
@@ -337,6 +337,7 @@ mod tests {
             tenants: ["a", "b"].map(|name| Tenant::new(name).expect("a tenant")).to_vec(),
             profile,
             clock_leeway_seconds: 7,
+            may_revoke: false,
         }))
     }
 

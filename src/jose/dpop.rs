@@ -19,7 +19,7 @@ use crate::keys::Algorithm;
 
 /// The members of a JWK that only the key's owner may know: RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1, and RFC 8037,
 /// section 2.
-const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+pub(super) const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// Verifies proofs, and remembers in this process which were used.
 #[derive(Default)]

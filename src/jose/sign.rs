@@ -25,11 +25,16 @@ pub enum SignError {
 ///
 /// The key signs by itself, so that its private half stays where it is.
 pub fn sign(key: &SigningKey, claims: &impl Serialize) -> Result<String, SignError> {
+    sign_as(key, "JWT", claims)
+}
+
+/// The same with that `typ`: RFC 8725, section 3.11.
+pub fn sign_as(key: &SigningKey, typ: &'static str, claims: &impl Serialize) -> Result<String, SignError> {
     let claims = serde_json::to_vec(claims).map_err(|_| SignError::Claims)?;
     if claims.first() != Some(&b'{') {
         return Err(SignError::Claims);
     }
-    let header = format!(r#"{{"alg":"{}","kid":"{}","typ":"JWT"}}"#, key.algorithm(), key.kid());
+    let header = format!(r#"{{"alg":"{}","kid":"{}","typ":"{typ}"}}"#, key.algorithm(), key.kid());
     let mut token = URL_SAFE_NO_PAD.encode(header);
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(claims, &mut token);

@@ -35,6 +35,8 @@ pub struct TrustedIssuer {
     pub profile: Option<Profile>,
     /// Seconds that its clock may be ahead: 0 to [`MAX_CLOCK_LEEWAY_SECONDS`].
     pub clock_leeway_seconds: u64,
+    /// Whether it may revoke everything that a subject of its tenants has, by a JWT of its own.
+    pub may_revoke: bool,
 }
 
 /// The source of an issuer's keys: a JWK set (RFC 7517, section 5).

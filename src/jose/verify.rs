@@ -4,7 +4,7 @@ use crate::domain::{GivenSubject, Tenant};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::claims::{Proven, VerifiedToken};
 use super::issuer::Issuer;
@@ -34,6 +34,18 @@ pub trait OwnKeys: Sync {
         let _ = tenant;
         one == other
     }
+}
+
+/// A JWT by which another issuer calls this ledger; its signature is valid.
+pub struct IssuerCall {
+    /// The issuer.
+    pub issuer: Arc<TrustedIssuer>,
+    /// The header's `typ`.
+    pub typ: Option<Value>,
+    /// The payload's bytes.
+    pub payload: Vec<u8>,
+    /// The payload's members.
+    pub claims: Map<String, Value>,
 }
 
 /// The other issuers whose tokens are accepted.
@@ -71,6 +83,28 @@ impl TrustedIssuers {
         }
         let inner = inner.verified(None)?;
         outer.verified_over(Some(inner), |tenant, one, other| own.same_subject(tenant, one, other))
+    }
+
+    /// The call of another issuer, which it has signed for this ledger: not a token of a subject.
+    pub async fn call(&self, text: &str) -> Result<IssuerCall, TokenError> {
+        let (token, header) = ParsedToken::with_header(text)?;
+        let issuer = token.claims.get("iss").and_then(Value::as_str).ok_or(TokenError::MissingIssuer)?;
+        let trusted = self.issuers.get(issuer).ok_or(TokenError::UnknownIssuer)?;
+        let key = trusted.key(token.kid.as_deref(), token.algorithm, &self.clock).await?;
+        verify_signature(&token, &key)?;
+        let typ = header.get("typ").cloned();
+        let ParsedToken { payload, claims, .. } = token;
+        Ok(IssuerCall { issuer: trusted.settings.clone(), typ, payload, claims })
+    }
+
+    /// The issuers whose tokens may be for that tenant.
+    pub fn of_tenant(&self, tenant: &Tenant) -> impl Iterator<Item = &TrustedIssuer> {
+        self.issuers.values().map(|issuer| &*issuer.settings).filter(move |issuer| issuer.tenants.contains(tenant))
+    }
+
+    /// What is known of that issuer, if it is trusted.
+    pub fn find(&self, issuer: &str) -> Option<&TrustedIssuer> {
+        self.issuers.get(issuer).map(|issuer| &*issuer.settings)
     }
 
     async fn prove(&self, text: &str, own: &impl OwnKeys) -> Result<Proven, TokenError> {

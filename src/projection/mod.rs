@@ -418,8 +418,9 @@ impl Projection {
             }
             Patch::Application(id, application) => {
                 let mut applications = self.applications.write();
-                if let Some((_, registration)) = &application.registered {
-                    applications.by_digest.entry(registration.digest).or_default().insert(id);
+                let digest = application.registered.as_ref().and_then(|(_, registration)| registration.digest);
+                if let Some(digest) = digest {
+                    applications.by_digest.entry(digest).or_default().insert(id);
                 }
                 applications.by_id.entry(id).or_default().merge(application);
             }

@@ -8,8 +8,8 @@ use super::pace::{Pace, STEP_ROWS};
 use super::{Call, CallerIdentity, Error, Failure, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    ApplicationId, Event, Forbidden, Grants, RegisterApplication, RegisterRejection, Registration, RemoveApplication,
-    RemoveRejection, Scope, Secret, Timestamp, may_see,
+    ApplicationId, Event, Forbidden, Grants, OauthClient, RegisterApplication, RegisterRejection, Registration,
+    RemoveApplication, RemoveRejection, Scope, Secret, Timestamp, may_see,
 };
 use crate::keys::{SecretPrefix, mint};
 
@@ -22,17 +22,19 @@ pub struct NewApplication {
     pub grants: Grants,
     /// When its secret stops working, if ever.
     pub expires_at: Option<Timestamp>,
-    /// The secret, if the caller chooses it; otherwise a fresh one is made.
+    /// The secret, if the caller chooses it; otherwise a fresh one is made, unless it has keys to authenticate with.
     pub secret: Option<Secret>,
     /// The parts that a vendor's contract shows and the ledger has no word for.
     pub attributes: Option<Box<str>>,
+    /// What it is as an OAuth client.
+    pub oauth: OauthClient,
 }
 
 /// A registered application, with its secret for this one answer.
 pub struct Registered {
     pub registration: Arc<Registration>,
-    /// The secret in clear, for its owner's answer only.
-    pub secret: Secret,
+    /// The secret in clear, for its owner's answer only, if it has one.
+    pub secret: Option<Secret>,
 }
 
 impl Service {
@@ -46,18 +48,20 @@ impl Service {
             return Err(Forbidden.into());
         }
         let secret = match new.secret {
-            Some(secret) => secret,
-            None => mint(SecretPrefix::Application).map_err(|_| Failure::NoRandomness)?,
+            Some(secret) => Some(secret),
+            None if new.oauth.keys.is_some() => None,
+            None => Some(mint(SecretPrefix::Application).map_err(|_| Failure::NoRandomness)?),
         };
         let registration = Arc::new(Registration {
             id: ApplicationId(fresh_uuid()?),
             name: new.name,
-            digest: secret.digest(),
+            digest: secret.as_ref().map(Secret::digest),
             grants: Arc::new(new.grants),
             expires_at: new.expires_at,
             attributes: new.attributes,
+            oauth: (!new.oauth.is_empty()).then(|| new.oauth.into()),
         });
-        self.keep_for_repetition(call, &secret);
+        secret.iter().for_each(|secret| self.keep_for_repetition(call, secret));
         match self.execute(call, RegisterApplication(registration.clone())).await? {
             Outcome::Repeated(first, _) => self.registered_before(first).await,
             _ => Ok(Registered { registration, secret }),
@@ -115,8 +119,10 @@ impl Service {
         let Some(Event::ApplicationRegistered(registration)) = filed.first().map(|filed| &filed.recorded.event) else {
             return Err(Failure::not_on_record().into());
         };
-        let secret = self.recent_secrets.find(registration.digest.id(), self.clock.now());
+        let registration = registration.clone();
+        let Some(digest) = registration.digest else { return Ok(Registered { registration, secret: None }) };
+        let secret = self.recent_secrets.find(digest.id(), self.clock.now());
         let secret = secret.ok_or_else(|| Error::SecretAlreadyShown { id: registration.id.to_string() })?;
-        Ok(Registered { registration: registration.clone(), secret })
+        Ok(Registered { registration, secret: Some(secret) })
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn digests(caller: &Caller, method: &str, path: &str, key: &[u8], bod
         Caller::Root => "root".to_owned(),
         Caller::Application(id) => id.to_string(),
         Caller::Session { id, .. } => format!("session {id}"),
-        Caller::Bearer { issuer, jti } => format!("bearer {issuer}\n{jti}"),
+        Caller::Bearer { issuer, jti } | Caller::Issuer { issuer, jti, .. } => format!("bearer {issuer}\n{jti}"),
         Caller::Node => "node".to_owned(),
     };
     let mut hasher = blake3::Hasher::new_derive_key(KEY_CONTEXT);

@@ -1,5 +1,7 @@
 //! Whether a credential is active, and what a subject has.
 
+use serde_json::{Map, Value};
+
 use super::pace::STEP_ROWS;
 use super::shares::Party;
 use super::target::looks_like_jwt;
@@ -7,7 +9,7 @@ use super::tokens::{Judged, JwtStanding};
 use super::{CallerIdentity, Error, Failure, Refusal, Service};
 use crate::domain::{
     Active, Ancestor, ApplicationId, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Kind,
-    Kinds, Rejection, Scope, Subject, SubjectState, Tenant, Timestamp, ancestors,
+    Kinds, RecordId, Rejection, Scope, Subject, SubjectState, Tenant, Timestamp, View as _, ancestors,
 };
 use crate::jose::{Binding, Possession, ProofError};
 
@@ -38,6 +40,19 @@ pub struct Introspection {
     pub ancestors: Vec<Ancestor>,
     /// What a token is bound to, if it is not a bearer token.
     pub binding: Option<Box<Binding>>,
+    /// The record of its issue, if memory knows it. What a JWT says needs no record.
+    pub place: Option<RecordId>,
+    /// What a JWT says itself.
+    pub jwt: Option<Box<JwtSays>>,
+}
+
+/// The claims of a JWT whose signature is valid.
+#[derive(Clone, Debug)]
+pub struct JwtSays {
+    /// All of them, without a token that a container holds.
+    pub claims: Map<String, Value>,
+    /// `nbf`, in whole seconds since 1970, rounded down.
+    pub not_before: Option<u64>,
 }
 
 impl Introspection {
@@ -76,7 +91,7 @@ impl Service {
         let found = match self.find(&Digest::of(credential.as_bytes())) {
             Some(key) => self.good(key, self.clock.now()),
             None if looks_like_jwt(credential) => match self.judge_jwt(credential).await {
-                Ok(judged) => of_jwt(&judged),
+                Ok(judged) => of_jwt(judged),
                 // That its issuer can't be reached does not answer whether it is active.
                 Err(crate::jose::TokenError::KeysUnreachable) => {
                     return Err(Error::Refused(Refusal::Token(crate::jose::TokenError::KeysUnreachable)));
@@ -86,6 +101,7 @@ impl Service {
             None => None,
         };
         let found = found.filter(|found| identity.may(Scope::Introspect, &found.tenant));
+        let found = self.unless_its_application_is_gone(found).await?;
         let Some((binding, shown)) = found.as_ref().and_then(|found| found.binding.as_ref()).zip(shown) else {
             return Ok(found);
         };
@@ -94,6 +110,19 @@ impl Service {
             Err(ProofError::TooMany) => Err(Failure::Overloaded.into()),
             Err(_) => Ok(None),
         }
+    }
+
+    /// An access token of an application is inactive once the application may not call any more.
+    async fn unless_its_application_is_gone(
+        &self,
+        found: Option<Introspection>,
+    ) -> Result<Option<Introspection>, Failure> {
+        let Some(one) = &found else { return Ok(None) };
+        let (Some(place), Some(id), Kind::Token) = (one.place, one.application, one.kind) else { return Ok(found) };
+        if self.projection.application(id).callable(self.clock.now()).is_some() {
+            return Ok(found);
+        }
+        Ok(if self.token_facts(place).await?.grant.is_some() { None } else { found })
     }
 
     /// The ticket, session or opaque token with that secret, active or not.
@@ -150,16 +179,20 @@ impl Service {
             application: issue.application,
             parent: parent.map(|parent| parent.key),
             ancestors: ancestors(&*self.projection, parent),
+            place: Some(issue.place),
+            jwt: None,
             binding: issue.confirmation.map(|confirmation| Box::new(Binding::from(*confirmation))),
         })
     }
 }
 
-fn of_jwt(judged: &Judged) -> Option<Introspection> {
+fn of_jwt(judged: Judged) -> Option<Introspection> {
     if judged.standing != JwtStanding::Active {
         return None;
     }
-    let presented = &judged.presented;
+    let binding = judged.binding().map(Box::new);
+    let Judged { token, presented, .. } = judged;
+    let presented = &presented;
     let named = &presented.credential;
     Some(Introspection {
         kind: Kind::Token,
@@ -179,6 +212,8 @@ fn of_jwt(judged: &Judged) -> Option<Introspection> {
         application: presented.application,
         parent: presented.ancestors.first().map(Ancestor::key),
         ancestors: presented.ancestors.clone(),
-        binding: judged.binding().map(Box::new),
+        binding,
+        place: None,
+        jwt: Some(Box::new(JwtSays { claims: token.claims, not_before: token.not_before })),
     })
 }

@@ -6,7 +6,7 @@ use super::sealing::Belongs;
 use super::tokens::Judged;
 use super::{Error, Failure, Service};
 use crate::domain::{
-    AnyRejection, Caller, CredentialRef, Inactive, Kind, PresentedToken, RecordId, Request, RevokeTokens,
+    AnyRejection, Caller, CredentialRef, Inactive, Kind, Presented, PresentedToken, RecordId, Request, RevokeTokens,
     RevokeTokensRejection, Sequence, TokenId, judge_presented,
 };
 
@@ -30,13 +30,14 @@ impl Service {
             None => None,
         };
         let command = RevokeTokens { tokens, reason: why.reason, note };
-        let (caller, request, idempotency, consistency) = match revoker {
-            Revoker::Application(call) => (call.identity.caller, call.request, call.idempotency, call.consistency),
+        let (outcome, consistency) = match revoker {
+            Revoker::Application(call) => (self.submit(call.with(command)).await?, call.consistency),
+            Revoker::Issuer(call) => (self.submit(call.with(Presented(command))).await?, call.consistency),
             Revoker::Bearer(own, request, consistency) => {
-                (bearer(&own.presented.credential)?, request, None, consistency)
+                let caller = bearer(&own.presented.credential)?;
+                (self.submit(Request { caller, request, idempotency: None, command }).await?, consistency)
             }
         };
-        let outcome = self.submit(Request { caller, request, idempotency, command }).await?;
         let waited = match consistency {
             Some(consistency) => self.wait_for(&self.revocations_of(token, &outcome), consistency).await?,
             None => false,

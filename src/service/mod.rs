@@ -1,15 +1,19 @@
 //! The use cases: the only way in. One function for each, one append each.
 
 mod applications;
+mod clients;
 mod clock;
 mod cluster;
 mod consistency;
 mod erasure;
 mod error;
 mod evidence;
+mod facts;
+mod global_revocations;
 mod idempotency;
 mod imports;
 mod introspection;
+mod issue_facts;
 mod jwt_revocations;
 mod limits;
 mod lineage;
@@ -48,6 +52,7 @@ use crate::projection::{self, MemoryCounts, Projection, SnapshotError, StateSour
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
+pub use clients::{GrantedScope, WITHIN_FOLLOW};
 pub use clock::{Beyond, BeyondCredential, ClockAccepted, ClockShown, MAX_LISTED};
 pub use cluster::{
     Cluster, ClusterTrouble, FilesError, Ingested, JoinedNode, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown,
@@ -57,9 +62,11 @@ pub use consistency::{Consistency, ConsistencyLevel, ConsistencyTimeout, Reach, 
 pub use erasure::SubjectForgotten;
 pub use error::{Error, Failure, Refusal, RevokeRefusal, TokenRefusal};
 pub use evidence::EvidenceError;
+pub use global_revocations::{GlobalCallError, GlobalRevocation};
 pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
-pub use introspection::{Introspection, SubjectPage};
+pub use introspection::{Introspection, JwtSays, SubjectPage};
+pub use issue_facts::{IssueFacts, SessionFacts, TokenFacts};
 pub use limits::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use lineage::TokenParent;
 pub use log_readers::LogReaders;
@@ -79,17 +86,19 @@ pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
 pub use signing::{KeyStage, PublishedKey, PublishedKeySet, RESERVED_CLAIMS, RotatedKeys};
 pub use start_error::StartError;
 pub use status_lists::{ServedStatusList, StatusListAnswer, StatusListSettings};
-pub use target::{Target, looks_like_jwt};
+pub use target::{Target, kind_by_form, looks_like_jwt};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, SessionToken};
 
+use clients::Clients;
 use clock::{Marks, Timekeeper};
+use facts::FactsCache;
 use idempotency::RecentSecrets;
 use pseudonyms::Pseudonyms;
 use questions::Questions;
 use revoked::OneByOne;
 use sealing::Sealer;
-use sessions::FactsCache;
+use sessions::Facts;
 use signing::Signing;
 use status_lists::StatusLists;
 
@@ -160,11 +169,13 @@ pub struct Service {
     recent_secrets: RecentSecrets,
     signing: Signing,
     sealer: Arc<Sealer>,
-    facts: FactsCache,
+    facts: FactsCache<Facts>,
+    token_facts: FactsCache<TokenFacts>,
     status_lists: StatusLists,
     questions: Questions,
     /// The proofs of possession that this process has accepted.
     proofs: Proofs,
+    clients: Clients,
     turns: Turns,
     process: ProcessStart,
 }

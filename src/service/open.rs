@@ -13,8 +13,8 @@ use super::erasure::erase_again;
 use super::machine::{Committed, Hook, Ledger};
 use super::start_error::StartError;
 use super::{
-    Cluster, FactsCache, Fixed, Log, Naming, NodeFile, ProcessStart, Pseudonyms, Questions, Reach, RecentSecrets,
-    Running, Sealer, Service, Signing, StatusListSettings, StatusLists, Timekeeping, Turns, snapshots,
+    Clients, Cluster, FactsCache, Fixed, Log, Naming, NodeFile, ProcessStart, Pseudonyms, Questions, Reach,
+    RecentSecrets, Running, Sealer, Service, Signing, StatusListSettings, StatusLists, Timekeeping, Turns, snapshots,
 };
 use crate::clock::{Clock, fresh_origin, fresh_uuid};
 use crate::cluster::{Anchors, Incarnation, KeptHeads, SignedHead};
@@ -315,6 +315,7 @@ impl Prepared {
             .map_err(|error| StartError::Writer(error.to_string()))?;
         let reach = reach.unwrap_or_else(|| cluster.clone());
         let status_lists = StatusLists::new(settings.status_lists, &directory.ledger());
+        let clients = Clients::new(clock.clone());
         let service = Service {
             projection,
             log: Log { writer: writer.handle(), reader, trees },
@@ -329,8 +330,10 @@ impl Prepared {
             sealer: Arc::new(sealer),
             facts: FactsCache::default(),
             status_lists,
+            token_facts: FactsCache::default(),
             questions: Questions::default(),
             proofs: Proofs::default(),
+            clients,
             turns: Turns::default(),
             process: ProcessStart { source, records_read, at: Instant::now() },
         };

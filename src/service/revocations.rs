@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::machine::{Filed, Outcome};
 use super::sealing::Belongs;
-use super::target::{Target, looks_like_jwt};
+use super::target::{Target, kind_by_form, looks_like_jwt};
 use super::tokens::Judged;
 use super::{Call, CallerIdentity, Consistency, Error, Failure, RevokeRefusal, Service, WholeRevocation};
 use crate::domain::{
-    Cohort, Command, CredentialKey, CredentialRef, CredentialView as _, Event, Forbidden, KeyId, Kind, Kinds, Reason,
-    RecordId, Rejection, RequestId, Revoke, RevokeCohort, RevokeRejection, RevokeSubject, RevokeSubjectRejection,
-    Scope, Sealed, Secret, Subject, Tenant, Timestamp, Ttl, WithdrawKey,
+    Cohort, Command, CredentialKey, CredentialRef, CredentialView as _, Event, Forbidden, KeyId, Kind, Kinds,
+    Presented, Reason, RecordId, Rejection, RequestId, Revoke, RevokeCohort, RevokeRejection, RevokeSubject,
+    RevokeSubjectRejection, Scope, Sealed, Secret, Subject, Tenant, Timestamp, Ttl, WithdrawKey,
 };
 
 /// The reason of a revocation.
@@ -56,6 +56,8 @@ pub struct NewCohortRevocation {
 pub enum Revoker {
     /// An application that may revoke in the token's tenant.
     Application(Box<Call>),
+    /// An application that may revoke there, or that issued the token.
+    Issuer(Box<Call>),
     /// A caller without an application's secret: it presents the token itself, as bearer.
     Bearer(Box<Judged>, Option<RequestId>, Option<Consistency>),
 }
@@ -91,6 +93,28 @@ impl From<Outcome> for RevocationOutcome {
 }
 
 impl Service {
+    /// Revokes a credential for a caller that presents its secret: RFC 7009. Besides what its scope allows, the caller may
+    /// revoke what it issued itself; where it may neither, it is told so.
+    pub async fn revoke_presented(
+        &self,
+        call: &Call,
+        secret: Secret,
+    ) -> Result<RevocationOutcome, Error<RevokeRefusal>> {
+        if self.is_foreign_to_memory(&secret) {
+            let judged = self.judge_to_revoke(&secret).await?;
+            let revoked = self.revoke_jwt(Revoker::Issuer(Box::new(call.clone())), &judged, Why::default()).await;
+            return revoked.map_err(Error::widened);
+        }
+        let kind = kind_by_form(&secret);
+        let revoke = Revoke { kind, credential: CredentialRef::Digest(secret.digest()), reason: None, note: None };
+        let outcome = self.execute(call, Presented(revoke)).await.map_err(Error::widened)?;
+        Ok(outcome.into())
+    }
+
+    async fn judge_to_revoke(&self, secret: &Secret) -> Result<Judged, Error<RevokeRefusal>> {
+        self.judge_jwt(secret.expose()).await.map_err(|error| Error::Refused(RevokeRefusal::Token(error)))
+    }
+
     /// Revokes one credential; if it is revoked already, returns its revocation. Needs `revoke` in its tenant.
     pub async fn revoke(
         &self,
@@ -103,10 +127,7 @@ impl Service {
         }
         let (kind, credential) = match target {
             Target::Credential(_, secret) if self.is_foreign_to_memory(&secret) => {
-                let judged = self
-                    .judge_jwt(secret.expose())
-                    .await
-                    .map_err(|error| Error::Refused(RevokeRefusal::Token(error)))?;
+                let judged = self.judge_to_revoke(&secret).await?;
                 let revoked = self.revoke_jwt(Revoker::Application(Box::new(call.clone())), &judged, why).await;
                 return revoked.map_err(Error::widened);
             }

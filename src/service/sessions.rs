@@ -23,7 +23,7 @@ use crate::domain::{
 };
 use crate::keys::{SecretPrefix, mint};
 
-pub(super) use facts::FactsCache;
+pub(super) use facts::{Facts, recorded};
 pub use many::SessionSweep;
 
 /// A session to issue.

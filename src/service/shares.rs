@@ -51,6 +51,7 @@ impl Party {
             Caller::Root => Self { home: Home::Everywhere, who: Requester::Root },
             Caller::Application(id) => Self { home: Home::of(&identity.grants), who: Requester::Application(*id) },
             Caller::Session { tenant, subject, .. } => Self::of_subject(tenant, subject),
+            Caller::Issuer { .. } => Self { home: Home::of(&identity.grants), who: Requester::Node },
             // A bearer only revokes what it holds, and waits for nothing here.
             Caller::Bearer { .. } | Caller::Node => Self::NODE,
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::machine::{Filed, Outcome};
@@ -20,7 +21,7 @@ use crate::domain::{
     KeyPublished, Position, PublishKey, RecordId, Rejection, Request, Scope, Subject, Tenant, Timestamp, TokenIssued,
     View as _, ancestors, issuer, keys_before, keys_by_node, own_keys, signing_key,
 };
-use crate::jose::{APPLICATION, OwnKeys, PARENT, SESSION_APPLICATION, SESSION_ISSUED_AT, sign};
+use crate::jose::{APPLICATION, OwnKeys, PARENT, SESSION_APPLICATION, SESSION_ISSUED_AT, sign, sign_as};
 use crate::json;
 use crate::keys::{Algorithm, KeyError, SigningKey};
 use crate::status_list::list_uri;
@@ -45,6 +46,8 @@ pub(super) struct Signing {
     publications: Mutex<HashMap<RecordId, Publication>>,
     /// Of the newest change of keys that was looked at: from when on this node's key signs.
     ready: Mutex<Option<(u64, Timestamp)>>,
+    /// The issuer as of the newest change of keys: introspections name it.
+    fixed: Mutex<Option<(u64, Option<Issuer>)>>,
     /// The published set as of the newest change of keys.
     set: Mutex<Option<(u64, Arc<PublishedKeySet>)>>,
 }
@@ -123,6 +126,7 @@ impl Signing {
             making: tokio::sync::Mutex::default(),
             publications: Mutex::default(),
             ready: Mutex::default(),
+            fixed: Mutex::default(),
             set: Mutex::default(),
         }
     }
@@ -171,7 +175,14 @@ impl OwnKeys for Service {
 impl Service {
     /// The issuer of this ledger's tokens: fixed with the first token, and until then the operator's setting.
     pub fn token_issuer(&self) -> Option<Issuer> {
-        issuer(&*self.projection).or_else(|| self.signing.issuer.clone())
+        let changes = self.projection.key_changes();
+        let mut fixed = self.signing.fixed.lock();
+        if let Some((_, issuer)) = fixed.as_ref().filter(|(of, _)| *of == changes) {
+            return issuer.clone();
+        }
+        let issuer = issuer(&*self.projection).or_else(|| self.signing.issuer.clone());
+        *fixed = Some((changes, issuer.clone()));
+        issuer
     }
 
     /// The public keys that verify the ledger's tokens which may still be active, and those that are next. The set is
@@ -186,6 +197,15 @@ impl Service {
         let made = Arc::new(self.made_key_set(now));
         *set = Some((changes, made.clone()));
         made
+    }
+
+    /// The algorithms by which answers are signed: those of the published keys, or of the ones that are to be made.
+    pub fn answer_algorithms(&self) -> Vec<Box<str>> {
+        let set = self.key_set();
+        match set.algorithms.is_empty() {
+            true => vec![self.signing.algorithm.as_str().into()],
+            false => set.algorithms.iter().cloned().collect(),
+        }
     }
 
     fn made_key_set(&self, now: Timestamp) -> PublishedKeySet {
@@ -437,6 +457,24 @@ impl Service {
         let algorithm = self.signing.algorithm;
         let made = tokio::task::spawn_blocking(move || SigningKey::generate(&directory, algorithm)).await;
         Ok(Arc::new(made.map_err(Failure::of_task)?.map_err(Failure::key)?))
+    }
+
+    /// An answer of this node as a JWT of that type, signed by its key; by the one for that algorithm, if there is one. It is
+    /// not a token: nothing is on record.
+    pub async fn sign_answer(
+        &self,
+        typ: &'static str,
+        claims: &impl Serialize,
+        algorithm: Option<Algorithm>,
+    ) -> Result<String, Error<TokenRefusal>> {
+        self.ensure_key_signs().await?;
+        for (_, key) in own_keys(&*self.projection, self.origin) {
+            let Some(key) = self.signing.find(&key.id).map_err(Failure::key)? else { continue };
+            if algorithm.is_none_or(|algorithm| key.algorithm() == algorithm) {
+                return Ok(sign_as(&key, typ, claims).map_err(Failure::key)?);
+            }
+        }
+        Err(Error::Refused(IssueTokenRejection::NoSigningKey.into()))
     }
 
     /// The JWT that a record of this node issues. Signed again, it has another signature but the same claims.

@@ -380,7 +380,7 @@ fn draws() -> Result<StatusDraws, NoRandomness> {
     Ok(std::array::from_fn(|n| u32::from_le_bytes(draws[n])))
 }
 
-fn issued(filed: Arc<Filed>, secret: Secret) -> Result<IssuedToken, Failure> {
+pub(super) fn issued(filed: Arc<Filed>, secret: Secret) -> Result<IssuedToken, Failure> {
     let token = token_issued(&filed).ok_or_else(Failure::not_on_record)?;
     let id = token.name.public_id(Kind::Token).ok_or_else(Failure::not_on_record)?;
     let expires_at = token.expires_at;

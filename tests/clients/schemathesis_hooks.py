@@ -153,6 +153,11 @@ GOOD = {
         "path": {"person_id": SUBJECT}, "headers": {"SlashID-OrgID": "default", "SlashID-API-Key": ROOT}, "body": {}},
     "POST /token/revoke": lambda: {"headers": {"SlashID-API-Key": ROOT}, "body": {"token": token()}},
     "POST /token/validate": lambda: {"body": {"token": token()}},
+    "POST /oauth2/introspect": lambda: {"body": {"token": token()}},
+    "POST /admin/oauth2/introspect": lambda: {"body": {"token": token()}},
+    "POST /oauth2/revoke": lambda: {"body": {"token": token()}},
+    "POST /oauth2/global-token-revocation": lambda: {
+        "body": {"sub_id": {"format": "opaque", "id": subject_with_session()}}},
 }
 
 # What can't be undone.

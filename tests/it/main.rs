@@ -26,6 +26,7 @@ mod jose;
 #[cfg(feature = "nats")]
 mod members;
 mod neighbours;
+mod oauth;
 mod process;
 mod projection;
 mod properties;

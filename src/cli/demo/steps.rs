@@ -47,6 +47,7 @@ impl Demo {
         self.ory(&root, &mut feed).await?;
         self.slashid(&root, &gateway, &mut feed).await?;
         self.cribl(&root, &gateway, &mut feed).await?;
+        self.oauth(&root, &mut feed).await?;
         self.leaked_secret(&root, &gateway, &mut feed).await?;
         self.evidence(&root, &mut feed).await?;
         self.stop(&mut feed).await?;

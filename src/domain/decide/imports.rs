@@ -219,6 +219,7 @@ fn issued(view: &impl View, import: &Import, cohorts: CohortsOf<'_>, Context { p
             scope: None,
             confirmation: None,
             status: None,
+            grant: None,
             expires_at,
             generation,
             sealed: None,

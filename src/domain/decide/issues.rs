@@ -1,9 +1,9 @@
 //! Issues and extensions.
 
-use super::super::application::{Grants, Scope};
+use super::super::application::{GrantType, Grants, Scope};
 use super::super::cohort::{Cohorts, CohortsOf, generation_now};
 use super::super::command::{
-    Caller, Context, Decision, IssueSession, IssueTicket, IssueToken, ParentChoice, TokenForm,
+    Caller, Context, Decision, GrantToken, IssueSession, IssueTicket, IssueToken, ParentChoice, TokenForm,
 };
 use super::super::credential::{CredentialId, CredentialKey, CredentialRef, Issue, Kind, MAX_ANCESTORS, Parent, judge};
 use super::super::event::{Event, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
@@ -154,9 +154,34 @@ pub fn token(
     grants: &Grants,
     caller: &Caller,
     issue: &IssueToken,
-    context @ Context { now, origin, policy, .. }: Context,
+    context: Context,
 ) -> Result<Decision, IssueTokenRejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
+    token_of(view, caller, issue, None, context)
+}
+
+/// A token for the application that asks for it. It needs no scope: the token allows nothing that the application may not
+/// do itself.
+pub fn granted(
+    view: &impl View,
+    caller: &Caller,
+    GrantToken { grant, issue }: &GrantToken,
+    context: Context,
+) -> Result<Decision, IssueTokenRejection> {
+    let is_opaque = matches!(issue.form, TokenForm::Opaque(_)) && issue.parent.is_none();
+    if caller.application().is_none() || !is_opaque {
+        return Err(Forbidden.into());
+    }
+    token_of(view, caller, issue, Some(*grant), context)
+}
+
+fn token_of(
+    view: &impl View,
+    caller: &Caller,
+    issue: &IssueToken,
+    grant: Option<GrantType>,
+    context @ Context { now, origin, policy, .. }: Context,
+) -> Result<Decision, IssueTokenRejection> {
     settled(context, IssueRejection::ClockUnsettled)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
     let revoked = view.cohorts();
@@ -205,6 +230,7 @@ pub fn token(
         scope: issue.scope.clone(),
         confirmation: issue.confirmation,
         status,
+        grant,
         expires_at,
         generation,
         sealed: issue.sealed.clone(),

@@ -13,7 +13,7 @@ use super::super::credential::{
     judge_presented,
 };
 use super::super::event::{CredentialRevoked, Draft, Event, Sealed, SubjectRevoked};
-use super::super::ids::{RecordId, Subject, Tenant};
+use super::super::ids::{ApplicationId, RecordId, Subject, Tenant};
 use super::super::rejections::{
     AnyRejection, Forbidden, RevokeOwnRejection, RevokeRejection, RevokeSessionsRejection, RevokeSubjectRejection,
     RevokeTokensRejection,
@@ -36,6 +36,8 @@ struct KnownCredential {
     subject: Subject,
     retain_until: Timestamp,
     revoked_by: Option<RecordId>,
+    /// The application that issued it, if one did.
+    application: Option<ApplicationId>,
 }
 
 pub fn one(
@@ -52,8 +54,32 @@ pub fn one(
     let known = find(view, revoke, context.earliest);
     let known = known.filter(|known| grants.in_tenant(&known.tenant).contains(Scope::Revoke));
     let Some(known) = known else { return unknown(view, grants, caller, revoke, context) };
+    Ok(revoke_known(known, revoke))
+}
+
+/// For a caller that presents the secret: it knows of the credential already, so it is told that it has no authority.
+pub fn one_presented(
+    view: &impl View,
+    grants: &Grants,
+    caller: &Caller,
+    revoke: &Revoke,
+    context: Context,
+) -> Result<Decision, RevokeRejection> {
+    match find(view, revoke, context.earliest) {
+        Some(known) if grants.in_tenant(&known.tenant).contains(Scope::Revoke) || known.is_issued_by(caller) => {
+            Ok(revoke_known(known, revoke))
+        }
+        Some(_) => Err(Forbidden.into()),
+        None if alone(view) => Err(RevokeRejection::UnknownCredential),
+        // It may be another node's, so that a success without a record could be untrue.
+        None if !grants.somewhere(Scope::Revoke) => Err(Forbidden.into()),
+        None => unknown(view, grants, caller, revoke, context),
+    }
+}
+
+fn revoke_known(known: KnownCredential, revoke: &Revoke) -> Decision {
     if let Some(place) = known.revoked_by {
-        return Ok(Decision::Already(place));
+        return Decision::Already(place);
     }
     let revoked = CredentialRevoked {
         kind: known.kind,
@@ -65,7 +91,13 @@ pub fn one(
         reason: revoke.reason.clone(),
         note: revoke.note.clone(),
     };
-    Ok(append_one(Some(known.tenant), Event::Revoked(revoked)))
+    append_one(Some(known.tenant), Event::Revoked(revoked))
+}
+
+impl KnownCredential {
+    fn is_issued_by(&self, caller: &Caller) -> bool {
+        self.application.is_some() && self.application == caller.application()
+    }
 }
 
 /// A credential that could have left memory by now counts as unknown, however far the sweep is.
@@ -95,6 +127,7 @@ fn known(view: &impl View, key: CredentialKey, named: &CredentialRef, now: Times
         session_digest: issue.digest().filter(|_| key.kind == Kind::Session).copied(),
         retain_until: issue.retain_revocation_until(),
         revoked_by: revoked_by(judge_known(view, key.kind, credential, now)),
+        application: issue.application,
         tenant: issue.tenant,
         subject: issue.subject,
     })
@@ -183,13 +216,44 @@ pub fn presented(
     grants: &Grants,
     caller: &Caller,
     revoke: &RevokeTokens,
-    Context { earliest, .. }: Context,
+    context: Context,
 ) -> Result<Decision, RevokeTokensRejection> {
     for token in &revoke.tokens {
         if !holds(caller, revoke, token) {
             allow(grants, &token.tenant, Scope::Revoke)?;
         }
     }
+    active_ones(view, revoke, context)
+}
+
+/// The same for an application, which may also revoke the tokens that it issued itself.
+pub fn presented_or_issued(
+    view: &impl View,
+    grants: &Grants,
+    caller: &Caller,
+    revoke: &RevokeTokens,
+    context: Context,
+) -> Result<Decision, RevokeTokensRejection> {
+    for token in &revoke.tokens {
+        if !issued(view, caller, token) {
+            allow(grants, &token.tenant, Scope::Revoke)?;
+        }
+    }
+    active_ones(view, revoke, context)
+}
+
+/// Whether that application issued the token, by the record of its issue.
+fn issued(view: &impl View, caller: &Caller, token: &PresentedToken) -> bool {
+    let key = CredentialKey { kind: Kind::Token, id: token.credential.id() };
+    let issuer = view.credential(key).issue.and_then(|issue| issue.application);
+    issuer.is_some() && issuer == caller.application()
+}
+
+fn active_ones(
+    view: &impl View,
+    revoke: &RevokeTokens,
+    Context { earliest, .. }: Context,
+) -> Result<Decision, RevokeTokensRejection> {
     let mut drafts: Vec<Draft> = Vec::new();
     let mut before = None;
     for (n, token) in revoke.tokens.iter().enumerate() {

@@ -39,7 +39,7 @@ macro_rules! event_types {
 }
 
 event_types! {
-    APPLICATION_REGISTERED = "application.registered", 1, false;
+    APPLICATION_REGISTERED = "application.registered", 2, false;
     APPLICATION_REMOVED = "application.removed", 1, false;
     COHORT_REVOKED = "cohort.revoked", 1, true;
     #[cfg(test)]

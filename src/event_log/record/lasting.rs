@@ -8,8 +8,8 @@ use super::forms::{GenerationData, SessionId, Text, session_id};
 use super::status_lists::StatusIndexData;
 use super::{RecordError, filled, instant, integer};
 use crate::domain::{
-    Aal, Confirmation, CredentialId, CredentialKey, CredentialRef, Digest, Issuer, KeyId, Kind, Method, MethodName,
-    Parent, Sealed, SessionExtended, SessionIssued, Subject, Thumbprint, Timestamp, TokenId, TokenIssued,
+    Aal, Confirmation, CredentialId, CredentialKey, CredentialRef, Digest, GrantType, Issuer, KeyId, Kind, Method,
+    MethodName, Parent, Sealed, SessionExtended, SessionIssued, Subject, Thumbprint, Timestamp, TokenId, TokenIssued,
 };
 
 /// Sealed personal data.
@@ -231,6 +231,8 @@ pub(super) struct TokenIssuedData<'a> {
     cnf: Option<ConfirmationData<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<StatusIndexData>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<Text<GrantType>>,
     expires_at: u64,
     not_after: u64,
     #[serde(default, skip_serializing_if = "GenerationData::is_empty")]
@@ -285,6 +287,7 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
             scope: issued.scope.as_deref().map(Cow::Borrowed),
             cnf: issued.confirmation.map(ConfirmationData::from),
             status: issued.status.map(StatusIndexData::from),
+            grant: issued.grant.map(Text),
             expires_at: issued.expires_at.as_millis(),
             not_after: issued.expires_at.as_millis(),
             generation: GenerationData(issued.generation.clone()),
@@ -294,10 +297,11 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
 }
 
 impl TokenIssuedData<'_> {
-    /// Version 2 has one of `parent`, `cnf` and `status` at least, and version 1 has none of them.
+    /// Version 2 has one of `parent`, `cnf`, `status` and `grant` at least, and version 1 has none of them.
     pub(super) fn into_domain(self, version: u64) -> Result<TokenIssued, RecordError> {
-        if (self.cnf.is_some() || self.status.is_some() || self.parent.is_some()) != (version >= 2) {
-            return Err(RecordError::malformed("`parent`, `cnf`, `status` and the version do not agree"));
+        let has_more = self.parent.is_some() || self.cnf.is_some() || self.status.is_some() || self.grant.is_some();
+        if has_more != (version >= 2) {
+            return Err(RecordError::malformed("`parent`, `cnf`, `status`, `grant` and the version do not agree"));
         }
         let parent = match (self.session_id, self.parent.map(ParentData::into_domain).transpose()?) {
             (Some(session), None) => Some(Parent::own_session(session.0)),
@@ -318,6 +322,9 @@ impl TokenIssuedData<'_> {
                 "an entry of a status list for a token that is not a JWT of this ledger",
             ));
         }
+        if self.grant.is_some() && name.digest().is_none() {
+            return Err(RecordError::malformed("a grant of a token that is not opaque"));
+        }
         if self.not_after != self.expires_at {
             return Err(RecordError::malformed("a token that expires at one instant and is active until another"));
         }
@@ -329,6 +336,7 @@ impl TokenIssuedData<'_> {
             parent,
             audience: filled(self.audience)?.into_iter().map(Into::into).collect(),
             scope: self.scope.map(Into::into),
+            grant: self.grant.map(|grant| grant.0),
             confirmation: self.cnf.map(ConfirmationData::into_domain).transpose()?,
             status: self.status.map(StatusIndexData::into_domain).transpose()?,
             expires_at: instant(self.expires_at)?,

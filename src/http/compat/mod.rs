@@ -3,15 +3,16 @@
 pub mod crafter;
 pub mod cribl;
 pub mod ory;
-mod prefix;
 pub mod slashid;
 
 use clap::Args;
 
+use super::oauth::OauthOptions;
+use super::oauth::OauthSettings;
 use crate::service::{Error, Service};
 use crate::setting::{Layers, ValueError};
 
-/// The settings of the contracts as they were written.
+/// The settings of the contracts, and of OAuth, as they were written.
 #[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
 pub struct CompatSettings {
@@ -21,6 +22,8 @@ pub struct CompatSettings {
     pub ory: ory::OrySettings,
     #[command(flatten)]
     pub slashid: slashid::SlashidSettings,
+    #[command(flatten)]
+    pub oauth: OauthSettings,
 }
 
 impl CompatSettings {
@@ -30,7 +33,12 @@ impl CompatSettings {
     /// The settings in a file's text. Each contract takes its own keys, and leaves the others alone.
     // Not serde's `flatten`, which forgets the line that an error is about.
     pub fn read(text: &str) -> Result<Self, toml::de::Error> {
-        Ok(Self { crafter: toml::from_str(text)?, ory: toml::from_str(text)?, slashid: toml::from_str(text)? })
+        Ok(Self {
+            crafter: toml::from_str(text)?,
+            ory: toml::from_str(text)?,
+            slashid: toml::from_str(text)?,
+            oauth: toml::from_str(text)?,
+        })
     }
 }
 
@@ -40,6 +48,7 @@ pub struct CompatOptions {
     pub crafter: crafter::CrafterOptions,
     pub ory: ory::OryOptions,
     pub slashid: slashid::SlashidOptions,
+    pub oauth: OauthOptions,
 }
 
 impl CompatOptions {
@@ -49,6 +58,7 @@ impl CompatOptions {
             crafter: crafter::CrafterOptions::of(&layers.part(|s| &s.crafter)),
             ory: ory::OryOptions::check(&layers.part(|s| &s.ory))?,
             slashid: slashid::SlashidOptions::check(&layers.part(|s| &s.slashid))?,
+            oauth: OauthOptions::check(&layers.part(|s| &s.oauth))?,
         })
     }
 }
@@ -60,7 +70,7 @@ pub async fn start(service: &Service, options: &CompatOptions) -> Result<(), Err
 
 /// A record, for tests of refusals.
 #[cfg(test)]
-fn a_place() -> crate::domain::RecordId {
+pub(in crate::http) fn a_place() -> crate::domain::RecordId {
     let origin = "k7m2qx4dnzr5a".parse().expect("an origin");
     crate::domain::RecordId { origin, sequence: crate::domain::Sequence(7) }
 }

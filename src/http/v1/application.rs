@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::oauth_client::OauthClientShown;
 use crate::domain::{ApplicationId, Grant, Grants, Registration, Scope, Timestamp};
 use crate::http::wire::Shown;
 
@@ -39,6 +40,10 @@ pub struct ApplicationShown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     expires_at: Option<Shown<Timestamp>>,
+    /// What it is as an OAuth client, if anything was said of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = OauthClientShown)]
+    oauth: Option<OauthClientShown<'a>>,
 }
 
 impl<'a> From<&'a Registration> for ApplicationShown<'a> {
@@ -48,6 +53,7 @@ impl<'a> From<&'a Registration> for ApplicationShown<'a> {
             name: &registration.name,
             grants: grants(&registration.grants),
             expires_at: registration.expires_at.map(Shown),
+            oauth: registration.oauth.as_deref().map(OauthClientShown::from),
         }
     }
 }

@@ -22,6 +22,7 @@ mod list_applications;
 mod list_keys;
 mod nodes;
 mod noop;
+mod oauth_client;
 mod parent;
 mod prove;
 mod register_application;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::application::ApplicationShown;
-use crate::domain::{Grant, Grants, Scope, Scopes, Timestamp};
+use super::oauth_client::NewOauthClient;
+use crate::domain::{Grant, Grants, Scope, Scopes, Secret, Timestamp};
 use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{ApplicationName, JsonObject, Tenants, WireText, present};
@@ -38,6 +39,10 @@ struct RegisterBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = DateTime)]
     expires_at: Option<WireText<Timestamp>>,
+    /// What it is as an OAuth client.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = NewOauthClient)]
+    oauth: Option<JsonObject<NewOauthClient>>,
 }
 
 /// Scopes in one tenant, or in all.
@@ -58,11 +63,13 @@ struct NewGrant {
 struct RegisteredApplication<'a> {
     #[serde(flatten)]
     application: ApplicationShown<'a>,
-    /// The secret that it calls with. It is shown only once.
-    secret: &'a str,
+    /// The secret that it calls with. It is shown only once. An application with keys has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    secret: Option<&'a str>,
 }
 
-/// Registers an application, and shows its secret only this once. Needs the scope `admin`, and every grant that the
+/// Registers an application, and shows its secret only this once; one with keys authenticates with these and gets no secret. Needs the scope `admin`, and every grant that the
 /// application is to have.
 #[utoipa::path(
     post,
@@ -77,7 +84,8 @@ pub async fn register_application(State(app): State<SharedApp>, request: Request
     let new = body.checked(app.service.clock().now())?;
     let registered = app.service.register_application(&call, new).await?;
     let application = ApplicationShown::from(&*registered.registration);
-    Ok(answer::secret(StatusCode::CREATED, &RegisteredApplication { application, secret: registered.secret.expose() }))
+    let secret = registered.secret.as_ref().map(Secret::expose);
+    Ok(answer::secret(StatusCode::CREATED, &RegisteredApplication { application, secret }))
 }
 
 impl RegisterBody {
@@ -92,7 +100,8 @@ impl RegisterBody {
             return Err(refusal("`expires_at`: must be in the future".to_owned()));
         }
         let grants = checked(grants)?;
-        Ok(NewApplication { name: self.name.0.0, grants, expires_at, secret: None, attributes: None })
+        let oauth = self.oauth.map(|JsonObject(client)| client.checked()).transpose()?.unwrap_or_default();
+        Ok(NewApplication { name: self.name.0.0, grants, expires_at, secret: None, attributes: None, oauth })
     }
 }
 

@@ -4,19 +4,12 @@ use uuid::Uuid;
 
 use crate::domain::{CredentialId, Kind, Secret, TokenId};
 use crate::http::problem::{Code, Problem};
-use crate::keys::SecretPrefix;
-use crate::service::Target;
+use crate::service::{Target, kind_by_form};
 
 /// What a secret that this node does not know is taken for: the ledger's own secrets show their kind.
 pub(super) fn presented(secret: &str) -> Target {
-    let kind = if secret.starts_with(SecretPrefix::Session.as_str()) {
-        Kind::Session
-    } else if secret.starts_with(SecretPrefix::OpaqueToken.as_str()) {
-        Kind::Token
-    } else {
-        Kind::Ticket
-    };
-    Target::Credential(kind, Secret::new(secret))
+    let secret = Secret::new(secret);
+    Target::Credential(kind_by_form(&secret), secret)
 }
 
 pub(super) fn named(kind: Kind, id: &str) -> Result<Target, Problem> {

@@ -1,91 +1,35 @@
-//! The parts of a session that only the log holds: read from its record, opened, and kept in a bounded cache.
+//! The parts of a session that only the log holds: read from its record, and opened.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
+use super::super::facts::Weighed;
 use super::super::sealing::Belongs;
 use super::{Personal, key};
 use crate::domain::{Aal, Event, Method, RecordId, Recorded, SessionIssued, Timestamp};
 use crate::event_log::Reader;
 use crate::service::{Failure, Party, Service};
 
-/// About how many bytes the cache holds at most: two halves of 32 MiB.
-const HALF_BYTES: usize = 32 << 20;
 /// So many records are read and opened at once; more wait for the tenant's turn.
 const FEW: usize = 8;
 
 /// The parts of every session that memory does not hold.
 pub(in super::super) struct Facts {
-    pub(super) authenticated_at: Option<Timestamp>,
-    pub(super) aal: Aal,
-    pub(super) methods: Vec<Method>,
+    pub(in super::super) authenticated_at: Option<Timestamp>,
+    pub(in super::super) aal: Aal,
+    pub(in super::super) methods: Vec<Method>,
     pub(super) personal: Personal,
     bytes: usize,
 }
 
-/// Recently used facts. Facts that were not used while a half filled up are dropped with the half before.
-#[derive(Default)]
-pub(in super::super) struct FactsCache(Mutex<Halves>);
-
-/// How often the cache had been emptied at the time of a reading.
-#[derive(Clone, Copy)]
-struct Emptied(u64);
-
-#[derive(Default)]
-struct Halves {
-    young: HashMap<RecordId, Arc<Facts>>,
-    young_bytes: usize,
-    old: HashMap<RecordId, Arc<Facts>>,
-    emptied: u64,
-}
-
-impl FactsCache {
-    fn find(&self, place: RecordId) -> Option<Arc<Facts>> {
-        let mut halves = self.0.lock();
-        if let Some(facts) = halves.young.get(&place) {
-            return Some(facts.clone());
-        }
-        let facts = halves.old.remove(&place)?;
-        halves.insert(place, facts.clone());
-        Some(facts)
-    }
-
-    fn emptied(&self) -> Emptied {
-        Emptied(self.0.lock().emptied)
-    }
-
-    /// Keeps the facts that were read since; facts that were opened before the cache was emptied may be the reason for
-    /// emptying it.
-    fn keep(&self, place: RecordId, facts: Arc<Facts>, since: Emptied) {
-        let mut halves = self.0.lock();
-        if halves.emptied == since.0 {
-            halves.insert(place, facts);
-        }
-    }
-
-    /// Removes everything.
-    pub(in super::super) fn empty(&self) {
-        let mut halves = self.0.lock();
-        *halves = Halves { emptied: halves.emptied + 1, ..Halves::default() };
-    }
-}
-
-impl Halves {
-    fn insert(&mut self, place: RecordId, facts: Arc<Facts>) {
-        self.young_bytes += facts.bytes;
-        self.young.insert(place, facts);
-        if self.young_bytes > HALF_BYTES {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
-        }
+impl Weighed for Facts {
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
 impl Service {
     /// The facts of the sessions that were issued at these places, in that order.
-    pub(super) async fn session_facts(
+    pub(in super::super) async fn session_facts(
         &self,
         party: &Party,
         places: Vec<RecordId>,
@@ -132,6 +76,7 @@ impl Service {
     }
 }
 
-fn recorded(reader: &Reader, place: RecordId) -> Result<Option<Recorded>, Failure> {
+/// The record at that place, if it is there.
+pub(in super::super) fn recorded(reader: &Reader, place: RecordId) -> Result<Option<Recorded>, Failure> {
     Ok(reader.find_place(place)?.map(|stored| stored.decode()).transpose()?)
 }

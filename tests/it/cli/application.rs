@@ -90,3 +90,33 @@ fn arguments_that_make_no_sense_are_told_apart_by_the_exit_code_and_no_secret_is
     let help = finish(program(&["application", "list", "--help"]).env("AUTHLEDGER_TOKEN", "do-not-show")).succeeded();
     assert!(help.contains("AUTHLEDGER_TOKEN") && !help.contains("do-not-show"), "{help}");
 }
+
+#[test]
+fn an_application_with_keys_is_created_from_a_file_and_has_no_secret() {
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start(&data.path().join("data"));
+    let key = authledger::keys::SigningKey::generate(&data.path().join("keys"), authledger::keys::Algorithm::Es256);
+    let jwk = key.unwrap().public_jwk();
+    let file = data.path().join("keys.json");
+    // As some editors write it.
+    std::fs::write(&file, format!("\u{feff}{{\"keys\": [{jwk}]}}\n")).unwrap();
+    let create = ["application", "create", "api", "--scope", "introspect"];
+    let call = |more: &[&str]| served.call(&[&create[..], more].concat());
+    let terms = ["--audience", "api,reports", "--introspection-alg", "ES256", "--omit-exp", "--json"];
+    let keyed = [&terms[..], &["--jwks", file.to_str().unwrap()]].concat();
+    let created: Value = serde_json::from_str(&call(&keyed).succeeded()).unwrap();
+    let jwk: Value = serde_json::from_str(&jwk).unwrap();
+    let due = serde_json::json!({
+        "audiences": ["api", "reports"], "jwks": {"keys": [jwk]}, "introspection_signed_response_alg": "ES256", "omit_exp": true,
+    });
+    assert_eq!((&created["oauth"], created.get("secret")), (&due, None));
+    let shown = call(&["--jwks-url", "https://api.example/keys"]).succeeded();
+    assert!(shown.contains("secret   none"), "{shown}");
+    let both = call(&["--jwks", file.to_str().unwrap(), "--jwks-url", "https://api.example/keys"]);
+    assert_eq!(both.status.code(), Some(2));
+    std::fs::write(&file, "{\"keys\": []}").unwrap();
+    assert!(call(&["--jwks", file.to_str().unwrap()]).refused().contains("`oauth.jwks`"));
+    std::fs::write(&file, "keys").unwrap();
+    let refused = call(&["--jwks", file.to_str().unwrap()]).refused();
+    assert!(refused.contains("name a file with a JWK set"), "{refused}");
+}

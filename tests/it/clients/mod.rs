@@ -6,6 +6,7 @@
 mod counts;
 mod cribl;
 mod dpop;
+mod oauth;
 mod ory;
 mod schemathesis;
 mod slashid;

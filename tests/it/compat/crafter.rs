@@ -101,9 +101,16 @@ impl CrafterNode {
     /// An access token with those grants, registered by root.
     async fn application(&self, name: &str, grants: Vec<Grant>, expires_at: Option<Timestamp>) -> String {
         let grants = Grants::new(grants).expect("few");
-        let new = NewApplication { name: name.into(), grants, expires_at, secret: None, attributes: None };
+        let new = NewApplication {
+            name: name.into(),
+            grants,
+            expires_at,
+            secret: None,
+            attributes: None,
+            oauth: Default::default(),
+        };
         let registered = self.service.register_application(&root(), new).await.expect("root may");
-        registered.secret.expose().to_owned()
+        registered.secret.expect("a secret").expose().to_owned()
     }
 
     async fn manager(&self) -> String {
@@ -246,6 +253,7 @@ async fn published_access_tokens_are_refused_even_if_they_are_registered() {
             expires_at: None,
             secret: Some(Secret::new(id)),
             attributes: None,
+            oauth: Default::default(),
         };
         node.service.register_application(&root(), new).await.expect("root may");
         let message = format!("No access token found for ID \"{id}\"");

@@ -55,7 +55,7 @@ struct Way {
 }
 
 /// Every documented way.
-const WAYS: [Way; 24] = [
+const WAYS: [Way; 30] = [
     Way {
         name: "native, a ticket by secret",
         revokes: &[Ticket],
@@ -207,7 +207,39 @@ const WAYS: [Way; 24] = [
         },
         status: 200,
     },
+    Way { name: "OAuth, a ticket", revokes: &[Ticket], request: |w, p| w.oauth(REVOKE, p.secret(Ticket)), status: 200 },
+    Way {
+        name: "OAuth, a session",
+        revokes: &[Lost, BoundJwt],
+        request: |w, p| w.oauth(REVOKE, p.secret(Lost)),
+        status: 200,
+    },
+    Way { name: "OAuth, a JWT", revokes: &[Jwt], request: |w, p| w.oauth(REVOKE, p.secret(Jwt)), status: 200 },
+    Way {
+        name: "OAuth, an opaque token",
+        revokes: &[Opaque],
+        request: |w, p| w.oauth(REVOKE, p.secret(Opaque)),
+        status: 200,
+    },
+    Way {
+        name: "OAuth, a container of a foreign JWT",
+        revokes: &[Foreign],
+        request: |w, p| w.oauth(REVOKE, &w.container(p)),
+        status: 200,
+    },
+    Way {
+        name: "OAuth, all that a subject has",
+        revokes: &ALL,
+        request: |w, p| {
+            let request = w.root(Method::POST, "/oauth2/global-token-revocation");
+            request.json(&json!({"sub_id": {"format": "opaque", "id": p.subject}}))
+        },
+        status: 204,
+    },
 ];
+
+const REVOKE: &str = "/oauth2/revoke";
+const INTROSPECT: &str = "/oauth2/introspect";
 
 /// What an observer sees: whether each credential that it has a say about is active.
 pub(super) type Seen = BTreeMap<Sort, bool>;
@@ -296,6 +328,10 @@ impl World {
 
     fn slashid(&self, token: &str) -> RequestBuilder {
         self.anybody(Method::POST, "/token/revoke").bearer_auth(token).json(&json!({"token": token}))
+    }
+
+    fn oauth(&self, path: &str, token: &str) -> RequestBuilder {
+        self.anybody(Method::POST, path).basic_auth("root", Some(ROOT)).form(&[("token", token)])
     }
 
     /// A token that holds the person's foreign one.
@@ -393,6 +429,31 @@ pub(super) async fn introspect(world: &World, person: &Person) -> Seen {
     let mut seen = Seen::new();
     for sort in ALL {
         seen.insert(sort, world.node.api.is_active(person.secret(sort)).await);
+    }
+    seen
+}
+
+/// RFC 7662.
+async fn oauth_introspect(world: &World, person: &Person) -> Seen {
+    let mut seen = Seen::new();
+    for sort in ALL {
+        let answer = world.oauth(INTROSPECT, person.secret(sort)).send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 200);
+        let body: Value = answer.json().await.expect("JSON");
+        seen.insert(sort, body["active"].as_bool().expect("active"));
+    }
+    seen
+}
+
+/// RFC 9701.
+async fn signed_introspect(world: &World, person: &Person) -> Seen {
+    let mut seen = Seen::new();
+    for sort in ALL {
+        let request = world.oauth(INTROSPECT, person.secret(sort));
+        let answer = request.header("accept", "application/token-introspection+jwt").send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 200);
+        let claims = claims_of(&answer.text().await.expect("a JWT"));
+        seen.insert(sort, claims["token_introspection"]["active"].as_bool().expect("active"));
     }
     seen
 }
@@ -554,6 +615,8 @@ async fn observe(world: &World, person: &Person, way: &Way, table: &mut Table) {
     table.assert(way, "whoami", &whoami(world, person).await);
     table.assert(way, "validate", &validate(world, person).await);
     table.assert(way, "introspect", &introspect(world, person).await);
+    table.assert(way, "OAuth introspection", &oauth_introspect(world, person).await);
+    table.assert(way, "signed introspection", &signed_introspect(world, person).await);
     table.assert(way, "Crafter GET", &crafter_get(world, person).await);
     table.assert(way, "admin list", &admin_list(world, person).await);
     table.assert(way, "subject view", &subject_view(world, person).await);

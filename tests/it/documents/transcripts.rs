@@ -146,7 +146,7 @@ fn the_guides_of_the_native_api_and_of_auditing_work() {
 fn the_guides_of_other_contracts_work() {
     if has_curl() {
         let mut reader = Reader::new();
-        for page in ["native-api", "ory", "slashid", "cribl"] {
+        for page in ["native-api", "ory", "slashid", "cribl", "oauth"] {
             reader.follow(&format!("docs/guide/{page}.md"));
         }
     }

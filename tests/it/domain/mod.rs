@@ -9,6 +9,7 @@ mod keys;
 mod lineage;
 mod many;
 mod membership;
+mod oauth;
 mod own;
 mod renewals;
 mod sessions;

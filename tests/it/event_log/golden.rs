@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use authledger::domain::{
-    Actor, ApplicationId, Cohort, CohortRevoked, CredentialRef, CredentialRevoked, Digest, Event, Fingerprint, Grants,
-    Idempotency, IdempotencyMark, Issuer, Kind, Kinds, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Previous,
-    Reason, RecordId, Recorded, Region, Registration, Renewals, RequestId, Scope, Secret, Sequence, State, Subject,
-    SubjectErased, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, Ttl, hex,
+    Actor, ApplicationId, ClientKeys, Cohort, CohortRevoked, CredentialRef, CredentialRevoked, Digest, Event,
+    Fingerprint, Grants, Idempotency, IdempotencyMark, Issuer, Kind, Kinds, LedgerId, LedgerOpened, MAX_INTEGER,
+    NodeName, OauthClient, Origin, Previous, Reason, RecordId, Recorded, Region, Registration, Renewals, RequestId,
+    Scope, Secret, Sequence, State, Subject, SubjectErased, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId,
+    Ttl, hex,
 };
 use authledger::event_log::{Chain, ChainHash, MAX_RECORD_BYTES, RecordError, decode, encode};
 use authledger::keys::PseudonymKey;
@@ -52,10 +53,11 @@ pub(super) fn registration_named(name: &str) -> Recorded {
     let registration = Registration {
         id: application(),
         name: name.into(),
-        digest: secret("al_a_example"),
+        digest: Some(secret("al_a_example")),
         grants: Grants::default().into(),
         expires_at: None,
         attributes: None,
+        oauth: None,
     };
     Recorded { actor: by_root(), ..record(2, 1, Event::ApplicationRegistered(Arc::new(registration))) }
 }
@@ -111,6 +113,7 @@ fn values() -> Vec<(&'static str, Vec<Recorded>)> {
     vec![
         ("ledger.opened", opened()),
         ("application.registered", registered()),
+        ("application.registered.v2", registered_clients()),
         (
             "application.removed",
             vec![Recorded {
@@ -205,10 +208,11 @@ fn registered() -> Vec<Recorded> {
     let registration = |name: &str, grants: Grants| Registration {
         id: application(),
         name: name.into(),
-        digest: secret("al_a_example"),
+        digest: Some(secret("al_a_example")),
         grants: grants.into(),
         expires_at: None,
         attributes: None,
+        oauth: None,
     };
     let event = |registration| Event::ApplicationRegistered(Arc::new(registration));
     let everywhere = grants(&[("acme", &[]), ("*", &Scope::ALL)]);
@@ -228,6 +232,58 @@ fn registered() -> Vec<Recorded> {
         },
         Recorded { actor: by_root(), ..record(4, 2, event(registration("nothing granted", Grants::default()))) },
     ]
+}
+
+fn registered_clients() -> Vec<Recorded> {
+    let client = |digest, expires_at, oauth| {
+        let registration = Registration {
+            id: application(),
+            name: "api".into(),
+            digest,
+            grants: grants(&[("*", &[Scope::Introspect])]).into(),
+            expires_at,
+            attributes: None,
+            oauth: Some(Box::new(oauth)),
+        };
+        Event::ApplicationRegistered(Arc::new(registration))
+    };
+    let keys = |keys| OauthClient { keys: Some(keys), ..OauthClient::default() };
+    let jwks =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"k-1"}]}"#;
+    let resource = OauthClient {
+        audiences: vec!["https://api.example".into(), "reports".into()],
+        keys: None,
+        signed_response_alg: Some("RS256".into()),
+        omits_exp: true,
+    };
+    let url = ClientKeys::Url("https://api.example/keys".into());
+    let events = [
+        client(Some(secret("al_a_example")), None, resource),
+        client(None, Some(at(T + DAY)), keys(ClientKeys::Set(jwks.into()))),
+        client(None, None, keys(url)),
+    ];
+    let numbered = events.into_iter().zip(0..);
+    numbered.map(|(event, n)| Recorded { actor: by_root(), ..record(54 + n, 400_010 + n, event) }).collect()
+}
+
+#[test]
+fn a_client_says_something_and_nothing_that_goes_without_saying() {
+    let [resource, keys, _] = golden("application.registered.v2").try_into().unwrap();
+    for (whole, from, to) in [
+        (&resource, "\"omit_exp\":true", "\"omit_exp\":false"),
+        (&resource, "[\"https://api.example\",\"reports\"]", "[]"),
+        (&resource, "\"version\":2", "\"version\":1"),
+        (&keys, "\"jwks\":", "\"jwks_url\":\"https://x\",\"jwks\":"),
+        (&keys, "{\"jwks\":", "{\"omit_exp\":true,\"jwks\":"),
+    ] {
+        let broken = whole.replace(from, to);
+        assert_ne!(broken, *whole);
+        assert!(matches!(decode(broken.as_bytes()), Err(RecordError::Malformed(_))), "{broken}");
+    }
+    let plain = &golden("application.registered")[0];
+    assert!(decode(plain.replace("\"version\":1", "\"version\":2").as_bytes()).is_err());
+    let empty = plain.replace("\"version\":1", "\"version\":2").replace("]}}", "],\"oauth\":{}}}");
+    assert!(empty.contains("oauth") && decode(empty.as_bytes()).is_err());
 }
 
 fn issued() -> Vec<Recorded> {
@@ -792,11 +848,17 @@ fn pseudonyms_agree_with_their_vectors() {
 
 #[test]
 fn fingerprints_agree_with_their_vectors() {
-    for vector in
-        ["fingerprint", "fingerprint-sessions", "fingerprint-erased", "fingerprint-bound", "fingerprint-status-lists"]
-            .map(|name| format!("vectors/{name}.json"))
-            .iter()
-            .map(|path| schema_file(path))
+    for vector in [
+        "fingerprint",
+        "fingerprint-sessions",
+        "fingerprint-erased",
+        "fingerprint-bound",
+        "fingerprint-oauth",
+        "fingerprint-status-lists",
+    ]
+    .map(|name| format!("vectors/{name}.json"))
+    .iter()
+    .map(|path| schema_file(path))
     {
         let read = |record: &Value| decode(text(record).as_bytes()).unwrap();
         let records: Vec<Recorded> = vector["records"].as_array().unwrap().iter().map(read).collect();

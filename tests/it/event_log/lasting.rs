@@ -1,9 +1,10 @@
 //! The values of the golden records of sessions, tokens and keys.
 
 use authledger::domain::{
-    Aal, Actor, Confirmation, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, Digest, Event, Issuer,
-    KeyId, KeyPublished, Kind, MAX_INTEGER, Method, MethodName, Parent, Reason, Recorded, RequestId, Sealed, Sequence,
-    SessionExtended, SessionIssued, StatusIndex, Subject, Tenant, Thumbprint, TicketIssued, TokenId, TokenIssued, Ttl,
+    Aal, Actor, Confirmation, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, Digest, Event, GrantType,
+    Issuer, KeyId, KeyPublished, Kind, MAX_INTEGER, Method, MethodName, Parent, Reason, Recorded, RequestId, Sealed,
+    Sequence, SessionExtended, SessionIssued, StatusIndex, Subject, Tenant, Thumbprint, TicketIssued, TokenId,
+    TokenIssued, Ttl,
 };
 
 use super::golden::{DAY, a, at, b, by_application, by_root, record, secret};
@@ -116,6 +117,7 @@ pub(super) fn tokens() -> Vec<Recorded> {
         scope: None,
         confirmation: None,
         status: None,
+        grant: None,
         expires_at: at(T + 4_000_000),
         generation: Default::default(),
         sealed: None,
@@ -199,6 +201,7 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
         scope: None,
         confirmation: Some(Confirmation::Certificate(thumbprint("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0"))),
         status: None,
+        grant: None,
         expires_at: at(T + 4_000_000),
         generation: Default::default(),
         sealed: None,
@@ -209,6 +212,7 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
         parent: Some(Parent::own_session(two())),
         scope: Some("read write".into()),
         confirmation: Some(Confirmation::Key(thumbprint("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"))),
+        grant: None,
         expires_at: at(T + 500_000),
         generation: [(b(), Sequence(12))].into_iter().collect(),
         sealed: Some(sealed()),
@@ -224,12 +228,22 @@ pub(super) fn bound_tokens() -> Vec<Recorded> {
         status: Some(StatusIndex { list: super::status_lists::list(), index: 413 }),
         ..opaque.clone()
     };
+    let granted = TokenIssued {
+        name: CredentialRef::Digest(secret("al_o_granted")),
+        subject: subject("application:0c5be1d2-77aa-4f0e-8f6c-3b1d2a4e5f60"),
+        audience: vec!["https://ledger.example".into()],
+        scope: Some("introspect ssf.read".into()),
+        confirmation: None,
+        grant: Some(GrantType::ClientCredentials),
+        ..opaque.clone()
+    };
     vec![
         by_default(record(51, 400_007, Event::TokenIssued(opaque.into()))),
         by_default(record(52, 400_008, Event::TokenIssued(signed.into()))),
         by_default(record(55, 400_011, Event::TokenIssued(exchanged.into()))),
         by_default(record(56, 400_012, Event::TokenIssued(bound.into()))),
         by_default(record(57, 400_013, Event::TokenIssued(listed.into()))),
+        by_default(record(61, 400_017, Event::TokenIssued(granted.into()))),
     ]
 }
 

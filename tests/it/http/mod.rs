@@ -15,4 +15,4 @@ mod sessions;
 mod tenants;
 mod tokens;
 mod turns;
-mod v1;
+pub mod v1;

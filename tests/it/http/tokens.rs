@@ -251,6 +251,7 @@ async fn trusting() -> (ServedNode, SigningKey, tempfile::TempDir) {
         tenants: vec![Tenant::new("acme").expect("a name")],
         profile: None,
         clock_leeway_seconds: 5,
+        may_revoke: false,
     };
     (ServedNode::made(Made { trusted: vec![trusted], ..Made::default() }).await, key, directory)
 }

@@ -405,7 +405,7 @@ async fn a_halted_log_refuses_commands_and_readiness_and_still_answers_reads() {
 }
 
 /// Nodes that never answer.
-pub(super) struct Never;
+pub struct Never;
 
 impl Reach for Never {
     fn has_reached(&self, _: RecordId, _: ConsistencyLevel) -> bool {

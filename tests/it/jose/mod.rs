@@ -72,7 +72,7 @@ fn jwks(signers: &[&Signer]) -> String {
 
 pub fn trusted(source: KeySource, profile: Option<Profile>) -> TrustedIssuer {
     let tenants = ["one", "two"].map(|name| Tenant::new(name).unwrap()).to_vec();
-    TrustedIssuer { issuer: ISSUER.into(), source, tenants, profile, clock_leeway_seconds: 5 }
+    TrustedIssuer { issuer: ISSUER.into(), source, tenants, profile, clock_leeway_seconds: 5, may_revoke: false }
 }
 
 fn clock() -> Clock {

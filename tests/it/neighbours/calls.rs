@@ -200,6 +200,10 @@ fn object(schema: &Value, holder: &Holder) -> Map<String, Value> {
     let is_by_subject = properties.contains_key("subject") && properties.contains_key("credential");
     let value = |name: &str| {
         Some(match name {
+            // A global revocation names its subject in an object.
+            "subject" if properties.contains_key("sub_id") => return None,
+            "sub_id" => json!({"format": "opaque", "id": "crowd-~"}),
+            "grant_type" => json!("client_credentials"),
             "subject" => json!("crowd-~"),
             "tenant" | "tenantName" => json!("acme"),
             "credential" if is_by_subject => return None,

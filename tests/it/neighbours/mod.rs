@@ -30,7 +30,7 @@ const SLACK_MILLIS: f64 = 400.0;
 const REVOKED: usize = 2_000;
 const SESSIONS: usize = 10_000;
 /// Each call has a session and a token of its own, because some revoke them.
-const HOLDERS: usize = 80;
+const HOLDERS: usize = 96;
 
 struct Plan {
     rounds: usize,

@@ -161,6 +161,7 @@ fn event(step: &Step, now: u64) -> Event {
             audience: Vec::new(),
             scope: None,
             status: None,
+            grant: None,
             confirmation: (odd % 5 == 0)
                 .then(|| Confirmation::Key(Thumbprint::from_bytes([(credential % 251) as u8; 32]))),
             expires_at: at(now + life),

@@ -26,6 +26,7 @@ fn foreign(sequence: u64, digest: Digest) -> Recorded {
         scope: None,
         confirmation: None,
         status: None,
+        grant: None,
         expires_at: at(86_400_000),
         generation: Generation::default(),
         sealed: None,

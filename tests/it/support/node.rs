@@ -6,7 +6,7 @@ use authledger::domain::{
     IssueSession, IssueTicket, IssueToken, Issuer, KeyId, KeyPublished, Kind, Kinds, LOG_FORMAT, LedgerId,
     LedgerOpened, NodeName, Origin, ParentChoice, Policy, PresentedToken, Previous, PublishKey, RecordId, Recorded,
     Region, Registration, Rejection, Request, Revoke, RevokeSubject, Scope, Sequence, State, Subject, Tenant,
-    Timestamp, TokenForm, TokenId, Ttl, actor_of, decide, judge,
+    Timestamp, TokenForm, TokenId, Ttl, UseCase, actor_of, decide, judge,
 };
 use uuid::Uuid;
 
@@ -262,10 +262,11 @@ pub fn register_until(n: u64, grants: Grants, expires_at: Option<Timestamp>) -> 
     let registration = Registration {
         id: application_id(n),
         name: format!("application {n}").into(),
-        digest: digest(1_000_000 + n),
+        digest: Some(digest(1_000_000 + n)),
         grants: grants.into(),
         expires_at,
         attributes: None,
+        oauth: None,
     };
     Command::RegisterApplication(registration.into())
 }
@@ -354,19 +355,24 @@ impl ModelNode {
         self.carry_out(Request { caller: Caller::Root, request: None, idempotency, command })
     }
 
+    /// What a use case would add to the log.
+    pub fn decided<C: UseCase>(&self, caller: Caller, command: C) -> Result<Decision, C::Rejection> {
+        decide(&self.state, &Request { caller, request: None, idempotency: None, command }, self.context())
+    }
+
+    fn context(&self) -> Context {
+        Context {
+            now: self.now,
+            latest: self.wall.map_or(self.now, |wall| wall.max(self.now)),
+            earliest: self.wall.map_or(self.now, |wall| wall.min(self.now)),
+            is_settled: true,
+            origin: self.origin,
+            policy: self.policy,
+        }
+    }
+
     pub fn carry_out(&mut self, request: Request) -> Result<Decision, Rejection> {
-        let decision = decide(
-            &self.state,
-            &request,
-            Context {
-                now: self.now,
-                latest: self.wall.map_or(self.now, |wall| wall.max(self.now)),
-                earliest: self.wall.map_or(self.now, |wall| wall.min(self.now)),
-                is_settled: true,
-                origin: self.origin,
-                policy: self.policy,
-            },
-        )?;
+        let decision = decide(&self.state, &request, self.context())?;
         if let Decision::Append(drafts) = &decision {
             self.append(&request.caller, request.idempotency, drafts.clone());
         }

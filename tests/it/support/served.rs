@@ -45,6 +45,8 @@ pub struct Made {
     pub algorithm: Algorithm,
     /// The limits of the ledger.
     pub policy: Policy,
+    /// Root's secret.
+    pub root: &'static str,
 }
 
 impl Default for Made {
@@ -58,6 +60,7 @@ impl Default for Made {
             issuer: ISSUER,
             algorithm: Algorithm::default(),
             policy: Policy::default(),
+            root: ROOT,
         }
     }
 }
@@ -86,8 +89,8 @@ impl ServedNode {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = Clock::manual(Timestamp::from_millis(START).expect("within bounds"));
         let stop = watch::Sender::new(false);
+        secrets::remember(made.root);
         let (running, router) = up(directory.path().into(), clock.clone(), &stop, made).await;
-        secrets::remember(ROOT);
         let search = Search { data: directory.path().into(), log: None };
         Self { running: Some(running), router, _search: search, clock, stop, directory }
     }
@@ -161,7 +164,7 @@ impl ServedNode {
 }
 
 async fn up(data: PathBuf, clock: Clock, stop: &watch::Sender<bool>, made: Made) -> (Running, Router) {
-    let Made { queue, hooks, options, reach, trusted, issuer, algorithm, policy } = made;
+    let Made { queue, hooks, options, reach, trusted, issuer, algorithm, policy, root } = made;
     let directory = DataDirectory::lock(&data).expect("nobody else has it");
     let status_lists = options.status_lists.lists;
     let trusted = TrustedIssuers::new(trusted, clock.clone()).expect("valid issuers");
@@ -175,7 +178,7 @@ async fn up(data: PathBuf, clock: Clock, stop: &watch::Sender<bool>, made: Made)
         status_lists,
         ..settings(data, &clock)
     };
-    let root = Digest::of(ROOT.as_bytes());
+    let root = Digest::of(root.as_bytes());
     let started = OnceLock::new();
     let hooks = |ledger, base: &Base| {
         let hub: &Arc<Hub> = started.get_or_init(|| Hub::new(ledger, base.clone()));

@@ -206,6 +206,7 @@ impl Maker {
                 scope: None,
                 confirmation: None,
                 status: None,
+                grant: None,
                 expires_at,
                 generation,
                 sealed: None,

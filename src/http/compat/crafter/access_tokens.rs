@@ -14,8 +14,8 @@ use super::refusals::{BodyRefusals, CrafterRefusals};
 use super::wire::{self, AccessToken, AccessTokenAttributes, ErrorDetails, TenantPermission, json};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Caller, Forbidden, Grant, Grants, Malformed, Registration, RemoveRejection, Scope, Scopes, Secret, Tenant,
-    Timestamp,
+    Caller, Forbidden, Grant, Grants, Malformed, OauthClient, Registration, RemoveRejection, Scope, Scopes, Secret,
+    Tenant, Timestamp,
 };
 use crate::http::{App, SharedApp, answer};
 use crate::json;
@@ -145,6 +145,7 @@ pub(super) fn application(token: &AccessToken, secret: Secret) -> Result<NewAppl
         expires_at,
         secret: Some(secret),
         attributes: serde_json::to_string(&kept).ok().map(String::into_boxed_str),
+        oauth: OauthClient::default(),
     })
 }
 

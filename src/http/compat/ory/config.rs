@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::domain::{MAX_NAME_BYTES, Malformed, Ttl};
-use crate::http::compat::prefix;
+use crate::http::prefix;
 use crate::service::RESERVED_CLAIMS;
 use crate::setting::{Chosen, Layers, ValueError};
 

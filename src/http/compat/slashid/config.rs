@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::domain::Malformed;
-use crate::http::compat::prefix;
+use crate::http::prefix;
 use crate::setting::{Chosen, Layers, ValueError};
 
 const DEFAULT_PREFIX: &str = "/slashid";

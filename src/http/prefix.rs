@@ -1,16 +1,17 @@
-//! The path prefix of a vendor's calls.
+//! The path prefix of a surface's calls.
 
 use crate::domain::Malformed;
 use crate::setting::{Chosen, ValueError};
 
 /// The first segments of this server's own paths: a prefix that starts with one could give one path two answers.
-const OWN_SEGMENTS: [&str; 13] = [
+const OWN_SEGMENTS: [&str; 14] = [
     ".well-known",
     "admin",
     "api",
     "crafter-profile",
     "health",
     "metrics",
+    "oauth2",
     "openapi.json",
     "persons",
     "problems",
