@@ -235,7 +235,11 @@ impl Revocations {
         let mut all: Vec<_> = credential.wholes().into_iter().map(|whole| (whole, kind.clone(), iat)).collect();
         for Ancestor { kind, id, jti, iss: own_iss, sub, client_id, kid, iat, .. } in ancestors {
             let iss = own_iss.or(iss.clone()).filter(|_| jti.is_some());
-            let own = names(&kind, None, id, iss.clone(), jti, None);
+            // A node that did not know it may have taken it for another kind.
+            let kinds = ["ticket", "session", "token"].map(str::to_owned);
+            let unseen = id.map(|id| kinds.map(|kind| Name::Id { kind, id: id.clone() }));
+            let own = unseen.into_iter().flatten().chain(names(&kind, None, None, iss.clone(), jti, None));
+            let own: Vec<Name> = own.collect();
             if own.iter().any(|name| self.is_revoked(name, &credential.tenant, &sub)) {
                 return Some("parent-revoked");
             }
@@ -332,7 +336,10 @@ impl Credential {
             iat: self.sid_iat,
             parent: None,
         });
-        let mut next = self.parent.as_deref().cloned().or(session).filter(|_| !self.foreign);
+        // A caller of an earlier release may have added a claim of that name.
+        let is_its_parent = |parent: &Ancestor| self.sid.is_none() || parent.id == self.sid;
+        let parent = self.parent.as_deref().cloned().filter(is_its_parent);
+        let mut next = parent.or(session).filter(|_| !self.foreign);
         let (mut ancestors, mut subject) = (Vec::new(), self.subject.clone());
         while let Some(mut ancestor) = next {
             subject = ancestor.sub.take().or(subject);

@@ -35,13 +35,14 @@ class Follower:
         return {(iss, jti, payload)} if jti or payload else set()
     def is_refused(self, kind, tenant=None, subject=None, digest=None, id=None, iss=None, jti=None, payload=None, sid=None,
                    gen={}, foreign=False, iat=None, leeway=5, kid=None, client_id=None, sid_client_id=None, sid_iat=None, parent=None):
-        above = parent or (sid and {"kind": "session", "id": sid, "client_id": sid_client_id, "iat": sid_iat}) or {}
+        above = parent if parent and sid in (None, parent.get("id")) else {"kind": "session", "id": sid, "client_id": sid_client_id, "iat": sid_iat} if sid else {}
         found, line = set(), [{"kind": kind, "sub": subject, "kid": kid, "client_id": client_id, "iss": iss, "names": self.names(kind, digest, id, iss, jti, payload),
                  "iat": max(iat or 0, above.get("iat") or 0)}]  # It is not older than its parent.
         while above and not foreign:
             jwt = above.get("iss", iss) if "jti" in above else None
             line.append({"sub": line[-1]["sub"], **above, "iss": jwt, "iat": above.get("iat") or iat})
-            line[-1]["names"], above = self.names(above["kind"], None, above.get("id"), jwt, above.get("jti"), None), above.get("parent")
+            unseen = {(kind, above["id"]) for kind in ("ticket", "session", "token") if "id" in above}  # Perhaps it was taken for another kind.
+            line[-1]["names"], above = unseen | self.names(None, None, None, jwt, above.get("jti"), None), above.get("parent")
         for one in line:  # Recorded for an unseen credential, a revocation holds for its tenant and subject only.
             if any(mine in (None, tenant or mine) and own in (None, one["sub"] or own) for name in one["names"] for mine, own in self.revoked.get(name, ())):
                 return "revoked" if one is line[0] else "parent-revoked"
@@ -51,8 +52,7 @@ class Follower:
                 not_before, erased, withdrawn, ages = map(latest.pop, ("not_before", "erased", "withdrawn", "ages"))
                 late = (iat is None or iat <= not_before + leeway) if foreign else any(sequence > gen.get(origin, 0) for origin, sequence in latest.items())
                 found |= {"erased"} if erased else {"withdrawn"} if withdrawn else {"not-before" if foreign else "generation"} if late else set()
-                old = not foreign and any((one["iat"] or 0) < before and gen.get(origin, 0) < sequence for before, origin, sequence in ages)
-                found |= {"issued-before"} if old else set()
+                found |= {"issued-before"} if not foreign and any((one["iat"] or 0) < before and gen.get(origin, 0) < sequence for before, origin, sequence in ages) else set()
         for reason in ("erased", "withdrawn", "generation", "issued-before", "not-before"):
             if reason in found: return reason
         return "stale" if time.monotonic() - self.heard_at > 3 * self.heartbeat else None

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::{AuditError, pages};
 use crate::domain::{
-    CredentialId, CredentialKey, Event, HashMap, Inactive, KeyId, KeyPublished, Kind, MAX_ANCESTORS, Origin, Position,
-    RecordId, Recorded, Revokes, Sequence, State, StatusListId, StatusListOpened, StatusListPublished, Subject, Tenant,
-    Timestamp, View as _, judge,
+    CredentialId, CredentialKey, Event, HashMap, Inactive, KeyId, KeyPublished, Kind, Kinds, MAX_ANCESTORS, Origin,
+    Position, RecordId, Recorded, Revokes, Sequence, State, StatusListId, StatusListOpened, StatusListPublished,
+    Subject, Tenant, Timestamp, View as _, judge,
 };
 use crate::event_log::{Base, ReadError, Reader, RowRecord};
 use crate::status_list::{self, StatusArray, StatusWidth, list_uri, verifies};
@@ -148,8 +148,12 @@ impl Gathered {
     /// Ancestors come before their descendants, so which of them count is known at the end, generation by generation.
     fn read_ancestors(&mut self, reader: &Reader, head: Position) -> Result<(), AuditError> {
         let mut wanted: BTreeSet<CredentialKey> = self.tokens.values().flatten().filter_map(parent_of).collect();
-        while !wanted.is_empty() {
-            let of_wanted = |type_name: &str| wanted.iter().any(|key| issued_as(key.kind) == type_name);
+        for _ in 0..MAX_ANCESTORS {
+            if wanted.is_empty() {
+                break;
+            }
+            let kinds: Kinds = wanted.iter().map(|key| key.kind).collect();
+            let of_wanted = |type_name: &str| kinds.iter().any(|kind| issued_as(kind) == type_name);
             let issue = |row: &RowRecord<'_>| -> Result<Option<(CredentialKey, Recorded)>, ReadError> {
                 if !type_of(row.record).is_some_and(of_wanted) {
                     return Ok(None);

@@ -40,7 +40,7 @@ pub use confirmation::{Confirmation, Thumbprint};
 pub use credential::{
     Active, Ancestor, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Issue, IssuedAs,
     IssuedJwt, Kind, Kinds, Lifetime, MAX_ANCESTORS, MAX_GENERATIONS, Parent, Revocation, RevocationTarget,
-    Revocations, Secret, UnknownRevoker, ancestors, hex, judge, judge_known, judge_presented,
+    Revocations, Secret, UnknownRevoker, ancestors, hex, judge, judge_known, judge_presented, unheard_of,
 };
 pub use decide::{
     MAX_ERASED_SLOTS, MAX_JWT_GENERATION, MAX_OWN_SESSIONS, UseCase, actor_of, alone, decide, grants_of, issuer,

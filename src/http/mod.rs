@@ -198,6 +198,11 @@ impl HttpOptions {
     fn serves_oauth(&self) -> bool {
         self.surfaces.contains(&Surface::Oauth)
     }
+
+    /// Whether they lead to the status lists.
+    fn serves_status_lists(&self) -> bool {
+        self.surfaces.contains(&Surface::Status)
+    }
 }
 
 impl Default for HttpOptions {

@@ -12,12 +12,13 @@ use parking_lot::Mutex;
 use super::Projection;
 use super::handle::Handle;
 use crate::domain::{
-    Credential, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, HashMap, Inactive, Kind, Kinds,
-    Origin, RecordId, Recorded, Revokes, Sequence, StatusIndex, StatusListClass, StatusListId, StatusListPublished,
-    StatusListState, StatusListView, Subject, Tenant, Timestamp, View as _, judge_known,
+    Credential, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, CredentialView as _, Event, HashMap,
+    Inactive, Kind, Kinds, MAX_ANCESTORS, Origin, RecordId, Recorded, Revokes, Sequence, StatusIndex, StatusListClass,
+    StatusListId, StatusListPublished, StatusListState, StatusListView, Subject, Tenant, Timestamp, View as _,
+    judge_known,
 };
 
-/// Tokens that are judged again before a publication while the lists are locked once.
+/// Tokens that are judged before a publication while the lists are locked once.
 const STEP_TOKENS: usize = 1_024;
 
 #[derive(Default)]
@@ -41,15 +42,50 @@ struct Lists {
     heads: BTreeMap<Origin, Sequence>,
     /// Whether a record may have revoked any token.
     is_sweep_due: bool,
-    /// Sessions of listed tokens that are not known yet.
-    awaited_sessions: BTreeSet<CredentialId>,
-    /// Listed tokens with other ancestors than a session of their own subject. Any revocation may reach them, so they are judged again
-    /// before a publication; few tokens are such.
-    descendants: BTreeSet<u32>,
-    /// Whether a record may have revoked any of those.
-    are_descendants_due: bool,
+    /// Subjects of which a record may have revoked tokens. These are judged before the next publication, and not while the record is folded
+    /// in: one may have any number.
+    subjects_due: BTreeSet<(Tenant, Subject)>,
+    /// Further tokens that a record may have revoked.
+    due: BTreeSet<u32>,
+    /// Tokens with other ancestors than a known session of their own subject, which few are.
+    descendants: Descendants,
     /// Entries that a snapshot holds, until all of its tokens are there.
     restored: Vec<(CredentialId, StatusIndex)>,
+}
+
+/// Listed tokens by their ancestors, and by the subjects of these.
+#[derive(Default)]
+struct Descendants {
+    tokens: BTreeSet<u32>,
+    by_ancestor: HashMap<CredentialId, BTreeSet<u32>>,
+    by_subject: HashMap<(Tenant, Subject), BTreeSet<u32>>,
+}
+
+impl Descendants {
+    /// Ancestors that may be kept without a descendant until they are looked through.
+    const SPARE: usize = 1_024;
+
+    fn below(&self, ancestor: &CredentialId) -> impl Iterator<Item = u32> {
+        self.by_ancestor.get(ancestor).into_iter().flatten().copied()
+    }
+
+    fn below_subject(&self, whose: &(Tenant, Subject)) -> impl Iterator<Item = u32> {
+        self.by_subject.get(whose).into_iter().flatten().copied()
+    }
+
+    /// Drops the ancestors of tokens that are gone.
+    fn tidy(&mut self) {
+        if self.by_ancestor.len() <= MAX_ANCESTORS * self.tokens.len() + Self::SPARE {
+            return;
+        }
+        let Self { tokens, by_ancestor, by_subject } = self;
+        let keep = |below: &mut BTreeSet<u32>| {
+            below.retain(|handle| tokens.contains(handle));
+            !below.is_empty()
+        };
+        by_ancestor.retain(|_, below| keep(below));
+        by_subject.retain(|_, below| keep(below));
+    }
 }
 
 #[derive(Default)]
@@ -108,6 +144,11 @@ pub struct StatusListShown {
 }
 
 impl Lists {
+    /// Whether tokens are to be judged before the next publication.
+    fn has_due(&self) -> bool {
+        !self.due.is_empty() || !self.subjects_due.is_empty()
+    }
+
     fn list(&mut self, id: StatusListId) -> &mut List {
         let Self { by_id, numbers, next_number, .. } = self;
         by_id.entry(id).or_insert_with(|| {
@@ -157,7 +198,7 @@ impl StatusLists {
         if self.any() {
             let mut inner = self.inner.lock();
             inner.listed.remove(&handle.bits());
-            inner.descendants.remove(&handle.bits());
+            inner.descendants.tokens.remove(&handle.bits());
         }
     }
 
@@ -166,8 +207,9 @@ impl StatusLists {
             return;
         }
         let mut inner = self.inner.lock();
-        let Lists { by_id, numbers, listed, alone, .. } = &mut *inner;
+        let Lists { by_id, numbers, listed, alone, descendants, .. } = &mut *inner;
         by_id.retain(|_, list| !list.state.is_retired(now));
+        descendants.tidy();
         if numbers.len() > by_id.len() {
             numbers.retain(|_, id| by_id.contains_key(id));
             listed.retain(|_, entry| numbers.contains_key(&entry.list));
@@ -253,7 +295,7 @@ impl Projection {
             return Vec::new();
         }
         let inner = self.lists.inner.lock();
-        let may_have = inner.is_sweep_due || inner.are_descendants_due || !inner.alone.is_empty();
+        let may_have = inner.is_sweep_due || inner.has_due() || !inner.alone.is_empty();
         let shown = inner.by_id.values().filter_map(|list| {
             let published = list.state.published.clone();
             Some(StatusListShown {
@@ -270,8 +312,10 @@ impl Projection {
     pub fn capture_status_list(&self, id: &StatusListId) -> Option<StatusCapture> {
         self.sweep_status_lists();
         let _writing = self.writing.lock();
+        // What came meanwhile is little, and would go on coming.
+        self.judge_due();
         let mut inner = self.lists.inner.lock();
-        if inner.is_sweep_due || inner.are_descendants_due {
+        if inner.is_sweep_due {
             return None;
         }
         // A record is folded in before the base says so.
@@ -297,71 +341,100 @@ impl Projection {
             return;
         }
         let RecordId { origin, sequence } = recorded.place;
+        self.lists.inner.lock().heads.insert(origin, sequence);
         let facets = recorded.event.facets();
-        let mut inner = self.lists.inner.lock();
-        inner.heads.insert(origin, sequence);
-        // What revokes an ancestor may name it in any way, and its issue may come after the revocation.
-        inner.are_descendants_due |=
-            !inner.descendants.is_empty() && (facets.revokes.is_some() || facets.issues.is_some());
-        drop(inner);
+        if let Some(issues) = &facets.issues {
+            self.await_no_more(issues.key());
+        }
         let tenant = || recorded.tenant.clone().unwrap_or_default();
         match &recorded.event {
             Event::TokenIssued(issued) if issued.status.is_some() => {
-                if let Some(session) = issued.parent.and_then(|parent| parent.as_own_session()) {
-                    match self.credential(CredentialKey { kind: Kind::Session, id: session }).issue {
-                        None => drop(self.lists.inner.lock().awaited_sessions.insert(session)),
-                        Some(issue) if issue.parent().is_some() => self.descends(issued.key()),
-                        Some(_) => {}
-                    }
-                } else if issued.parent.is_some() {
-                    self.descends(issued.key());
-                }
+                self.trace(issued.key());
                 self.notice(issued.key());
             }
-            Event::SessionIssued(issued) => {
-                // Nearly always the session was there before its tokens.
-                if self.lists.inner.lock().awaited_sessions.remove(&issued.id) {
-                    self.notice_of(&tenant(), &issued.subject);
-                }
-            }
             Event::NodeRemoved(_) => self.lists.inner.lock().is_sweep_due = true,
-            event => match event.facets().revokes {
+            _ => match facets.revokes {
                 None => {}
-                Some(Revokes::Subject(all)) => self.notice_of(&tenant(), all.subject),
+                Some(Revokes::Subject(all)) => self.subject_is_due((tenant(), all.subject.clone())),
                 Some(Revokes::Cohort(_)) => self.lists.inner.lock().is_sweep_due = true,
-                Some(Revokes::Credential(revoked)) => {
-                    if revoked.kind == Kind::Token {
-                        self.notice(revoked.key());
-                    }
-                    let session = match &revoked.credential {
-                        CredentialRef::Id(id) => (revoked.kind == Kind::Session).then_some(*id),
-                        // A session's secret may have been revoked while nobody knew that it is a session's.
-                        CredentialRef::Digest(digest) => self.session_with(digest),
-                        CredentialRef::Jwt { .. } | CredentialRef::Payload { .. } => None,
-                    };
-                    let Some(id) = session else { return };
-                    let session = self.credential(CredentialKey { kind: Kind::Session, id });
-                    match (session.issue, &revoked.subject) {
-                        (Some(issue), _) => self.notice_of(&issue.tenant, &issue.subject),
-                        (None, Some(subject)) => self.notice_of(&tenant(), subject),
-                        (None, None) => self.lists.inner.lock().is_sweep_due = true,
-                    }
-                }
+                Some(Revokes::Credential(revoked)) => self.credential_is_due(tenant(), revoked),
             },
         }
     }
 
-    /// Notes that any revocation may reach the token.
-    fn descends(&self, key: CredentialKey) {
-        if let Some(Some(handle)) = self.tokens.look(key.id, |handle, _| handle) {
-            self.lists.inner.lock().descendants.insert(handle.bits());
+    fn credential_is_due(&self, tenant: Tenant, revoked: &CredentialRevoked) {
+        if revoked.kind == Kind::Token {
+            self.notice(revoked.key());
+        }
+        // A session's secret may have been revoked while nobody knew that it is a session's.
+        let by_secret = revoked.credential.digest().and_then(|digest| self.session_with(digest));
+        let mut inner = self.lists.inner.lock();
+        let Lists { due, descendants, .. } = &mut *inner;
+        due.extend(descendants.below(&revoked.credential.id()));
+        by_secret.iter().for_each(|id| due.extend(descendants.below(id)));
+        drop(inner);
+        let by_id = match &revoked.credential {
+            CredentialRef::Id(id) if revoked.kind == Kind::Session => Some(*id),
+            _ => None,
+        };
+        let Some(id) = by_id.or(by_secret) else { return };
+        let session = self.credential(CredentialKey { kind: Kind::Session, id });
+        match (session.issue, &revoked.subject) {
+            (Some(issue), _) => self.subject_is_due((issue.tenant, issue.subject)),
+            (None, Some(subject)) => self.subject_is_due((tenant, subject.clone())),
+            (None, None) => self.lists.inner.lock().is_sweep_due = true,
         }
     }
 
-    /// Notes the entries of the subject's tokens that are revoked.
-    fn notice_of(&self, tenant: &Tenant, subject: &Subject) {
-        let tokens = self.credentials_of(tenant, subject, Kinds::from_iter([Kind::Token]), None, usize::MAX);
-        tokens.into_iter().for_each(|key| self.notice(key));
+    fn subject_is_due(&self, whose: (Tenant, Subject)) {
+        let mut inner = self.lists.inner.lock();
+        let Lists { due, subjects_due, descendants, .. } = &mut *inner;
+        due.extend(descendants.below_subject(&whose));
+        subjects_due.insert(whose);
+    }
+
+    /// An ancestor of listed tokens has arrived: they are revoked if it was, and what is above it counts from now on.
+    fn await_no_more(&self, ancestor: CredentialKey) {
+        let below: Vec<u32> = {
+            let mut inner = self.lists.inner.lock();
+            let Lists { due, descendants, .. } = &mut *inner;
+            let below: Vec<u32> = descendants.below(&ancestor.id).collect();
+            due.extend(below.iter().copied());
+            below
+        };
+        for key in below.into_iter().filter_map(|handle| self.tokens.key_at(Handle::from_bits(handle))) {
+            self.trace(key);
+        }
+    }
+
+    /// Notes the ancestors of a listed token, unless it has none but a session of its own subject: whatever revokes that names the subject
+    /// or the session.
+    fn trace(&self, key: CredentialKey) {
+        let Some(Some(handle)) = self.tokens.look(key.id, |handle, _| handle) else { return };
+        let Some(parent) = self.credential(key).issue.and_then(|issue| issue.parent()) else { return };
+        let mut above: Vec<(CredentialId, Option<(Tenant, Subject)>)> = Vec::new();
+        let mut next = Some(parent);
+        while let Some(parent) = next
+            && above.len() < MAX_ANCESTORS
+        {
+            let issue = self.credential(parent.key).issue;
+            next = issue.as_ref().and_then(|issue| issue.parent());
+            above.push((parent.key.id, issue.map(|issue| (issue.tenant, issue.subject))));
+        }
+        if let [(_, Some(_))] = &*above
+            && parent.as_own_session().is_some()
+        {
+            return;
+        }
+        let mut inner = self.lists.inner.lock();
+        let Descendants { tokens, by_ancestor, by_subject } = &mut inner.descendants;
+        tokens.insert(handle.bits());
+        for (id, whose) in above {
+            by_ancestor.entry(id).or_default().insert(handle.bits());
+            if let Some(whose) = whose {
+                by_subject.entry(whose).or_default().insert(handle.bits());
+            }
+        }
     }
 
     /// Notes the token's entry, if it has one and is revoked.
@@ -384,33 +457,19 @@ impl Projection {
         }
     }
 
-    /// Judges every token with an entry, if a record that may have revoked any of them has been folded in since. The writer goes on meanwhile:
-    /// what it revokes, it notes itself.
+    /// Judges the tokens that are due, and every token with an entry if a record that may have revoked any of them has been folded in since.
+    /// The writer goes on meanwhile: what it revokes is due again.
     fn sweep_status_lists(&self) {
-        let due = {
+        self.judge_due();
+        let all = {
             let mut inner = self.lists.inner.lock();
-            let all = std::mem::take(&mut inner.is_sweep_due);
-            let descendants = std::mem::take(&mut inner.are_descendants_due);
-            if !all && !descendants && inner.alone.is_empty() {
+            let is_due = std::mem::take(&mut inner.is_sweep_due);
+            if !is_due && inner.alone.is_empty() {
                 return;
             }
-            let open = |(handle, entry): (&u32, &Entry)| (!entry.is_noticed()).then_some((*handle, *entry));
-            match all {
-                true => inner.listed.iter().filter_map(open).collect::<Vec<_>>(),
-                false => {
-                    inner.descendants.iter().filter_map(|handle| open((handle, inner.listed.get(handle)?))).collect()
-                }
-            }
+            if is_due { inner.listed.keys().copied().collect() } else { Vec::new() }
         };
-        for step in due.chunks(STEP_TOKENS) {
-            let revoked = step.iter().filter_map(|(handle, entry)| {
-                let key = self.tokens.key_at(Handle::from_bits(*handle))?;
-                Some((*handle, *entry, self.revoked_until(self.credential(key))?))
-            });
-            let revoked: Vec<_> = revoked.collect();
-            let mut inner = self.lists.inner.lock();
-            revoked.into_iter().for_each(|(handle, entry, expires_at)| inner.notice(handle, entry, expires_at));
-        }
+        self.judge_listed(all);
         let alone = self.lists.inner.lock().alone.clone();
         for (id, entry) in alone {
             let token = self.credential(CredentialKey { kind: Kind::Token, id });
@@ -421,6 +480,46 @@ impl Projection {
                 inner.alone.retain(|(known, _)| *known != id);
                 inner.note(entry, expires_at);
             }
+        }
+    }
+
+    /// Judges the tokens that records may have revoked since the last time.
+    fn judge_due(&self) {
+        let (subjects, mut due) = {
+            let mut inner = self.lists.inner.lock();
+            (std::mem::take(&mut inner.subjects_due), std::mem::take(&mut inner.due))
+        };
+        for (tenant, subject) in subjects {
+            let mut after = None;
+            loop {
+                let kinds = Kinds::from_iter([Kind::Token]);
+                let tokens = self.credentials_of(&tenant, &subject, kinds, after, STEP_TOKENS);
+                let handles = tokens.iter().filter_map(|key| self.tokens.look(key.id, |handle, _| handle).flatten());
+                due.extend(handles.map(Handle::bits));
+                after = tokens.last().copied().filter(|_| tokens.len() == STEP_TOKENS);
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        self.judge_listed(due);
+    }
+
+    /// Judges these tokens as far as they have an entry that was not noticed.
+    fn judge_listed(&self, handles: impl IntoIterator<Item = u32>) {
+        let open: Vec<(u32, Entry)> = {
+            let inner = self.lists.inner.lock();
+            let entry = |handle| Some((handle, *inner.listed.get(&handle).filter(|entry| !entry.is_noticed())?));
+            handles.into_iter().filter_map(entry).collect()
+        };
+        for step in open.chunks(STEP_TOKENS) {
+            let revoked = step.iter().filter_map(|(handle, entry)| {
+                let key = self.tokens.key_at(Handle::from_bits(*handle))?;
+                Some((*handle, *entry, self.revoked_until(self.credential(key))?))
+            });
+            let revoked: Vec<_> = revoked.collect();
+            let mut inner = self.lists.inner.lock();
+            revoked.into_iter().for_each(|(handle, entry, expires_at)| inner.notice(handle, entry, expires_at));
         }
     }
 
@@ -437,22 +536,10 @@ impl Projection {
         // The snapshot's base says how far its records go; those that make its entities have places of their own.
         inner.heads.clear();
         inner.is_sweep_due = !inner.by_id.is_empty();
+        let listed: Vec<u32> = inner.listed.keys().copied().collect();
         drop(inner);
-        self.restore_descendants();
-    }
-
-    /// Finds the tokens again whose ancestors matter.
-    fn restore_descendants(&self) {
-        let listed: Vec<u32> = self.lists.inner.lock().listed.keys().copied().collect();
-        let descends = |handle: &u32| {
-            let key = self.tokens.key_at(Handle::from_bits(*handle))?;
-            let parent = self.credential(key).issue?.parent()?;
-            let own_session = parent.as_own_session().is_some();
-            let is_lineage =
-                !own_session || self.credential(parent.key).issue.is_none_or(|issue| issue.parent().is_some());
-            is_lineage.then_some(*handle)
-        };
-        let descendants: BTreeSet<u32> = listed.iter().filter_map(descends).collect();
-        self.lists.inner.lock().descendants = descendants;
+        for key in listed.into_iter().filter_map(|handle| self.tokens.key_at(Handle::from_bits(handle))) {
+            self.trace(key);
+        }
     }
 }

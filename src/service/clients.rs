@@ -61,7 +61,7 @@ fn names(grants: &Grants) -> Vec<&'static str> {
 
 impl Service {
     /// The registration of an application, if it may call now.
-    fn callable(&self, id: ApplicationId, now: Timestamp) -> Option<Arc<Registration>> {
+    pub(super) fn callable(&self, id: ApplicationId, now: Timestamp) -> Option<Arc<Registration>> {
         let application = self.projection.application(id);
         let (place, _) = application.registered.as_ref()?;
         application.callable(now).filter(|_| self.projection.beyond_seal(*place).is_none()).cloned()

@@ -9,7 +9,7 @@ use super::tokens::{Judged, JwtStanding};
 use super::{CallerIdentity, Error, Failure, Refusal, Service};
 use crate::domain::{
     Active, Ancestor, ApplicationId, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Kind,
-    Kinds, RecordId, Rejection, Scope, Subject, SubjectState, Tenant, Timestamp, View as _, ancestors,
+    Kinds, RecordId, Rejection, Scope, Subject, SubjectState, Tenant, Timestamp, ancestors, unheard_of,
 };
 use crate::jose::{Binding, Possession, ProofError};
 
@@ -38,6 +38,8 @@ pub struct Introspection {
     pub parent: Option<CredentialKey>,
     /// What is known of that and of the ancestors above it, the parent first.
     pub ancestors: Vec<Ancestor>,
+    /// The first ancestor whose issue this node has not heard of. It and those above it are not among them.
+    pub unheard_of: Option<CredentialKey>,
     /// What a token is bound to, if it is not a bearer token.
     pub binding: Option<Box<Binding>>,
     /// The record of its issue, if memory knows it. What a JWT says needs no record.
@@ -119,7 +121,7 @@ impl Service {
     ) -> Result<Option<Introspection>, Failure> {
         let Some(one) = &found else { return Ok(None) };
         let (Some(place), Some(id), Kind::Token) = (one.place, one.application, one.kind) else { return Ok(found) };
-        if self.projection.application(id).callable(self.clock.now()).is_some() {
+        if self.callable(id, self.clock.now()).is_some() {
             return Ok(found);
         }
         Ok(if self.token_facts(place).await?.grant.is_some() { None } else { found })
@@ -179,6 +181,7 @@ impl Service {
             application: issue.application,
             parent: parent.map(|parent| parent.key),
             ancestors: ancestors(&*self.projection, parent),
+            unheard_of: unheard_of(&*self.projection, parent),
             place: Some(issue.place),
             jwt: None,
             binding: issue.confirmation.map(|confirmation| Box::new(Binding::from(*confirmation))),
@@ -212,6 +215,7 @@ fn of_jwt(judged: Judged) -> Option<Introspection> {
         application: presented.application,
         parent: presented.ancestors.first().map(Ancestor::key),
         ancestors: presented.ancestors.clone(),
+        unheard_of: None,
         binding,
         place: None,
         jwt: Some(Box::new(JwtSays { claims: token.claims, not_before: token.not_before })),

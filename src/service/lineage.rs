@@ -1,9 +1,9 @@
 //! The credential that a new one is to come from, as its caller names it.
 
 use super::target::{Target, looks_like_jwt};
-use super::{Call, Service};
+use super::{Call, Error, Service};
 use crate::domain::{
-    CredentialId, CredentialKey, CredentialRef, Forbidden, IssueRejection, IssueTokenRejection, Kind, ParentChoice,
+    CredentialId, CredentialKey, CredentialRef, CredentialView as _, Forbidden, IssueRejection, Kind, ParentChoice,
     Scope, Tenant,
 };
 
@@ -23,7 +23,7 @@ impl Service {
         call: &Call,
         tenant: &Tenant,
         target: Option<&Target>,
-    ) -> Result<Option<CredentialKey>, IssueRejection> {
+    ) -> Result<Option<CredentialKey>, Error<IssueRejection>> {
         match target {
             None => Ok(None),
             Some(_) if !call.identity.may(Scope::Issue, tenant) => Err(Forbidden.into()),
@@ -31,11 +31,23 @@ impl Service {
         }
     }
 
-    /// The key of the parent. One that this ledger has not issued has none.
+    /// The key of the parent. One that this ledger has not issued has none, and an application's access token is nobody's parent: whether it
+    /// is active depends on its application.
     ///
     /// An unknown secret has a key, too: whether its credential is active is decided with the issue, so that a call that is
     /// repeated finds its answer even if the parent was revoked and forgotten since.
-    async fn parent(&self, target: &Target) -> Result<CredentialKey, IssueRejection> {
+    async fn parent(&self, target: &Target) -> Result<CredentialKey, Error<IssueRejection>> {
+        let key = self.key_of(target).await.map_err(Error::Refused)?;
+        let issue = self.projection.credential(key).issue.filter(|_| key.kind == Kind::Token);
+        if let Some(issue) = issue
+            && self.token_facts(issue.place).await?.grant.is_some()
+        {
+            return Err(Error::Refused(IssueRejection::ParentInactive));
+        }
+        Ok(key)
+    }
+
+    async fn key_of(&self, target: &Target) -> Result<CredentialKey, IssueRejection> {
         match target {
             Target::Credential(kind, secret) => {
                 let digest = secret.digest();
@@ -63,7 +75,7 @@ impl Service {
     pub(super) async fn tokens_parent(
         &self,
         parent: Option<&TokenParent>,
-    ) -> Result<Option<ParentChoice>, IssueTokenRejection> {
+    ) -> Result<Option<ParentChoice>, Error<IssueRejection>> {
         Ok(match parent {
             None => None,
             Some(TokenParent::OwnSession(id)) => Some(ParentChoice::OwnSession(*id)),

@@ -160,8 +160,7 @@ impl Service {
             return Err(Rejection::Forbidden.into());
         }
         self.refuse_on_hold(call, &new.tenant, &new.subject, Kind::Session).map_err(Error::widened)?;
-        let parent = self.new_parent(call, &new.tenant, new.parent.as_ref()).await;
-        let parent = parent.map_err(|rejection| Error::Refused(rejection).widened())?;
+        let parent = self.new_parent(call, &new.tenant, new.parent.as_ref()).await.map_err(Error::widened)?;
         let secret = mint(SecretPrefix::Session).map_err(|_| Failure::NoRandomness)?;
         self.keep_for_repetition(call, &secret);
         let id = CredentialId::of_session(fresh_uuid()?);

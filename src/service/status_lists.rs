@@ -25,8 +25,8 @@ use super::{Error, Failure, Service, TokenRefusal};
 use crate::audit;
 use crate::clock::random;
 use crate::domain::{
-    Caller, Command, IssueTokenRejection, Issuer, Rejection, Request, StatusListClass, StatusListId, StatusListOpened,
-    StatusListPublished, Timestamp, View as _, hex, lineage, open_list, signing_key,
+    Caller, Command, IssueTokenRejection, Issuer, Origin, Rejection, Request, Sequence, StatusListClass, StatusListId,
+    StatusListOpened, StatusListPublished, Timestamp, View as _, hex, lineage, open_list, signing_key,
 };
 use crate::keys::SigningKey;
 use crate::projection::{Projection, StatusListShown};
@@ -43,6 +43,8 @@ const JWT_EXTENSION: &str = "jwt";
 /// The operator's settings of status lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusListSettings {
+    /// Whether tokens get entries. If not, the lists of those that have one are still published.
+    pub are_given: bool,
     /// Whether every JWT gets an entry whose issuer does not decline it, and not only those that are asked for.
     pub every_token: bool,
     /// The entries of a list that is opened now.
@@ -117,9 +119,9 @@ impl Service {
     /// Whether a token gets an entry: as it is asked for, else as the operator has set it.
     pub(super) fn gets_entry(&self, asked: Option<bool>, is_opaque: bool) -> Result<bool, TokenRefusal> {
         match (self.status_lists.settings, asked) {
-            (Some(_), Some(true)) if !is_opaque => Ok(true),
+            (Some(settings), Some(true)) if settings.are_given && !is_opaque => Ok(true),
             (_, Some(true)) => Err(TokenRefusal::StatusListsOff),
-            (Some(settings), None) => Ok(settings.every_token && !is_opaque),
+            (Some(settings), None) => Ok(settings.are_given && settings.every_token && !is_opaque),
             (_, Some(false)) | (None, None) => Ok(false),
         }
     }
@@ -307,6 +309,11 @@ impl Service {
     /// Sees to it that the newest publication is served, also one of another node.
     async fn serve_published(&self, list: &StatusListShown) -> Result<(), Failure> {
         let Some((_, published)) = &list.published else { return Ok(()) };
+        let is_held = |(origin, sequence): (&Origin, &Sequence)| *sequence <= self.projection.head(*origin);
+        if !published.upto.iter().all(is_held) {
+            // It follows from records that have yet to arrive from other nodes.
+            return Ok(());
+        }
         let id = list.view.opened.list;
         let served = self.status_lists.served.read().get(&id).cloned();
         if served.is_some_and(|served| served.published.signature == published.signature) {

@@ -40,7 +40,7 @@ pub struct UsedTicket {
 impl Service {
     /// Issues a ticket. Needs `issue` in its tenant.
     pub async fn issue_ticket(&self, call: &Call, new: NewTicket) -> Result<IssuedTicket, Error<IssueRejection>> {
-        let parent = self.new_parent(call, &new.tenant, new.parent.as_ref()).await.map_err(Error::Refused)?;
+        let parent = self.new_parent(call, &new.tenant, new.parent.as_ref()).await?;
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         let secret = Secret::new(fresh_uuid()?.hyphenated().encode_lower(&mut text));
         self.keep_for_repetition(call, &secret);

@@ -226,8 +226,7 @@ impl Service {
             }
             Some(self.seal(&new.tenant, &new.subject, &Belongs::Token(name), &plain)?)
         };
-        let parent = self.tokens_parent(new.parent.as_ref()).await;
-        let parent = parent.map_err(|rejection| Error::Refused(TokenRefusal::Rejected(rejection)))?;
+        let parent = self.tokens_parent(new.parent.as_ref()).await.map_err(Error::widened)?;
         let issue = IssueToken {
             tenant: new.tenant.clone(),
             subject: new.subject.clone(),

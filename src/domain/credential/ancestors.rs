@@ -4,6 +4,18 @@ use super::lineage::{Ancestor, MAX_ANCESTORS, Parent};
 use super::{CredentialKey, Issue};
 use crate::domain::state::CredentialView;
 
+/// The first ancestor whose issue is not known, the parent included.
+pub fn unheard_of(view: &impl CredentialView, parent: Option<Parent>) -> Option<CredentialKey> {
+    let mut next = parent?;
+    for _ in 0..MAX_ANCESTORS {
+        match view.credential(next.key).issue {
+            None => return Some(next.key),
+            Some(issue) => next = issue.parent()?,
+        }
+    }
+    None
+}
+
 /// The parent of a credential and the ancestors above, as far as their issues are known; the parent first.
 pub fn ancestors(view: &impl CredentialView, parent: Option<Parent>) -> Vec<Ancestor> {
     let mut issues: Vec<(CredentialKey, Issue)> = Vec::new();

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-pub use ancestors::ancestors;
+pub use ancestors::{ancestors, unheard_of};
 pub use judge::{judge, judge_known, judge_presented, revoked_unknown};
 pub use lineage::{Ancestor, MAX_ANCESTORS, MAX_GENERATIONS, Parent};
 pub use reference::CredentialRef;

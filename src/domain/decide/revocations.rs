@@ -10,7 +10,7 @@ use super::super::command::{
 };
 use super::super::credential::{
     CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Kind, Kinds, UnknownRevoker, judge, judge_known,
-    judge_presented,
+    judge_presented, unheard_of,
 };
 use super::super::event::{CredentialRevoked, Draft, Event, Sealed, SubjectRevoked};
 use super::super::ids::{ApplicationId, RecordId, Subject, Tenant};
@@ -121,12 +121,17 @@ fn known(view: &impl View, key: CredentialKey, named: &CredentialRef, now: Times
         return None;
     }
     let issue = issue.clone();
+    // What is judged without an ancestor's issue may be judged otherwise with it: then only its own revocation is one.
+    let revoked_by = match unheard_of(view, issue.parent()) {
+        None => revoked_by(judge_known(view, key.kind, credential, now)),
+        Some(_) => credential.revocation().map(|revocation| revocation.place),
+    };
     Some(KnownCredential {
         kind: key.kind,
         named: issue.named(key),
         session_digest: issue.digest().filter(|_| key.kind == Kind::Session).copied(),
         retain_until: issue.retain_revocation_until(),
-        revoked_by: revoked_by(judge_known(view, key.kind, credential, now)),
+        revoked_by,
         application: issue.application,
         tenant: issue.tenant,
         subject: issue.subject,

@@ -69,6 +69,7 @@ pub struct GlobalRevocationBody {
 )]
 pub async fn revoke_all(State(app): State<SharedApp>, request: Request) -> Result<Response, OauthError> {
     let (parts, body) = request.into_parts();
+    super::form::check_query(&parts.uri)?;
     let identity = caller(&app, &parts).await?;
     let headers = &parts.headers;
     let body = body::read(headers, body, MAX_BODY_BYTES.min(app.options.body_bytes)).await?;
@@ -155,7 +156,7 @@ fn subject(app: &App, asked: &Map<String, Value>) -> Result<(GivenSubject, Optio
     Ok((subject, tenants))
 }
 
-/// The tenants that are meant: of the issuer that names the subject, or of the caller, and in all of them it may revoke.
+/// The tenants that are meant: of the issuer that names the subject, or of the caller. It may revoke in all of them.
 fn tenants(
     identity: &CallerIdentity,
     headers: &HeaderMap,
@@ -175,8 +176,12 @@ fn tenants(
         (None, None, all) if is_issuer(identity) => all.iter().map(|tenant| (*tenant).clone()).collect(),
         (None, None, _) => vec![Tenant::default()],
     };
-    tenants.retain(|tenant| identity.may(Scope::Revoke, tenant));
-    if tenants.is_empty() { Err(FORBIDDEN) } else { Ok(tenants) }
+    if is_issuer(identity) {
+        tenants.retain(|tenant| identity.may(Scope::Revoke, tenant));
+    }
+    // A success must be true of all of them.
+    let may_all = tenants.iter().all(|tenant| identity.may(Scope::Revoke, tenant));
+    if tenants.is_empty() || !may_all { Err(FORBIDDEN) } else { Ok(tenants) }
 }
 
 fn is_issuer(identity: &CallerIdentity) -> bool {

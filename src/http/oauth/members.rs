@@ -27,6 +27,11 @@ pub fn members_of(app: &App, issuer: &Issuer) -> Map<String, Value> {
     // Its body is JSON, so that nothing but the header can authenticate.
     let methods = "global_token_revocation_endpoint_auth_methods_supported";
     members.insert(methods.to_owned(), json!(["client_secret_basic"]));
+    if let Some(lists) = app.service.status_list_aggregation()
+        && app.options.serves_status_lists()
+    {
+        members.insert("status_list_aggregation_endpoint".to_owned(), json!(lists));
+    }
     for (name, path) in CALLS {
         members.insert(format!("{name}_endpoint"), endpoint(path));
         members.insert(format!("{name}_endpoint_auth_methods_supported"), json!(METHODS));

@@ -68,7 +68,7 @@ pub struct StatusListArgs {
 /// The settings, checked and complete.
 #[derive(Clone, Copy, Debug)]
 pub struct StatusListOptions {
-    /// Those of lists that this node publishes. Nothing if no token gets an entry here.
+    /// Those of lists that this node publishes, if it does.
     pub lists: Option<StatusListSettings>,
     /// Who may see earlier publications.
     pub history: StatusHistory,
@@ -104,12 +104,13 @@ impl StatusListOptions {
         )?;
         let which = layers.get("status_lists", |s| s.status_lists).or(ListedTokens::Asked);
         let lists = StatusListSettings {
+            are_given: which != ListedTokens::Off,
             every_token: which == ListedTokens::All,
             entries: u32::try_from(entries).unwrap_or(StatusListOpened::MAX_ENTRIES),
             interval: Duration::from_secs(interval),
             life: Duration::from_secs(life),
         };
         let history = layers.get("status_list_history", |s| s.status_list_history).or(StatusHistory::Off);
-        Ok(Self { lists: (which != ListedTokens::Off).then_some(lists), history })
+        Ok(Self { lists: Some(lists), history })
     }
 }

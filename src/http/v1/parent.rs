@@ -10,7 +10,7 @@ use crate::http::wire::{Shown, WireText, present};
 use crate::service::{Introspection, Target};
 
 /// The credential that a new one comes from: `credential`, or `kind` and `id`. It is an active one of the same tenant that
-/// this ledger issued, of any subject and kind, with six ancestors at most.
+/// this ledger issued or imported, of any subject and kind, with six ancestors at most.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewParent)]
@@ -56,7 +56,7 @@ pub(super) struct ParentShown {
     #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     issuer: Option<String>,
-    /// The subject that it was issued to. Absent if this node has not heard of its issue yet.
+    /// The subject that it was issued to. Absent if this node has not heard of its issue yet: then its own parent is not known either.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     subject: Option<String>,
@@ -81,9 +81,8 @@ pub(super) struct ParentShown {
 impl ParentShown {
     /// The parent of a credential, with the ancestors above it.
     pub(super) fn of(found: &Introspection) -> Option<Box<Self>> {
-        let shown =
-            found.ancestors.iter().rev().fold(None, |above, ancestor| Some(Box::new(Self::above(ancestor, above))));
-        shown.or_else(|| found.parent.map(|key| Box::new(Self::named(key))))
+        let unheard_of = found.unheard_of.map(|key| Box::new(Self::named(key)));
+        found.ancestors.iter().rev().fold(unheard_of, |above, ancestor| Some(Box::new(Self::above(ancestor, above))))
     }
 
     /// One of which only the key is known.

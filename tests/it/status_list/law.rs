@@ -24,6 +24,7 @@ const STEPS: u64 = 90;
 pub fn made(every_token: bool) -> Made {
     let mut options = HttpOptions::default();
     options.status_lists.lists = Some(StatusListSettings {
+        are_given: true,
         every_token,
         entries: 1 << 14,
         interval: Duration::from_secs(10),

@@ -77,7 +77,7 @@ fn begin() -> (Publisher, ModelNode) {
 }
 
 #[test]
-fn what_one_node_publishes_every_node_makes_again_whatever_it_heard_first() {
+fn a_publication_of_one_node_is_made_again_by_every_node_in_any_order_of_arrival() {
     let (mut publications, mut set) = (0, 0);
     for seed in 0..STORIES {
         let mut random = Random::of(seed);

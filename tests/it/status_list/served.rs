@@ -60,6 +60,8 @@ async fn a_list_is_there_with_its_first_token_and_says_when_it_ends() {
     let all = node.nobody().get("/status-lists").await;
     assert_eq!(all.json(), json!({"status_lists": [said["sub"]]}));
     assert_eq!((all.header("content-type"), all.header("cache-control")), ("application/json", "public, max-age=300"));
+    let server = node.nobody().get("/.well-known/oauth-authorization-server").await;
+    assert_eq!(server.json()["status_list_aggregation_endpoint"], "http://ledger.test/status-lists");
 
     node.root().post("/v1/revocations", json!({"credential": token})).await;
     node.service().keep_status_lists().await;

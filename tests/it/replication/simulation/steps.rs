@@ -188,7 +188,7 @@ impl Run {
                 let session = session.filter(|number| (*number as usize) < self.sessions.len());
                 let owner = session.map_or(whose, |number| self.sessions[number as usize]);
                 let new = new_token("default", form, SUBJECTS[owner], session);
-                // Some come from a ticket or another token, whoever has that.
+                // Some come from a ticket or another token, of any subject.
                 let other = session.is_none() && random.percent(60);
                 let parent = other.then(|| {
                     ParentChoice::Any(match random.below(3) {
