@@ -295,7 +295,7 @@ mod tests {
 
         let issue = |rejection| told(&not_issued(rejection, "TOKEN", &tenant, "p"));
         let issues = IssueRejection::all().into_iter().map(issue).collect();
-        answers(issues, any(&tickets_denied), &[disabled, disabled, later, later]);
+        answers(issues, any(&tickets_denied), &[disabled, disabled, later, later, internal, internal]);
 
         let revoke = |rejection| told(&not_invalidated(&RevokeRefusal::Rejected(rejection), "TOKEN", &tenant));
         let revocations = RevokeRejection::all().into_iter().map(revoke).collect();
