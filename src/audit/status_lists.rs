@@ -47,7 +47,9 @@ pub enum StatusListFlaw {
     #[error("status list {list}, published at {iat}: the log has no key {kid}")]
     Key { list: StatusListId, iat: u64, kid: KeyId },
     /// It was published no later than the one before it, or from fewer records.
-    #[error("status list {list}, published at {iat}: it is no later than the publication before it")]
+    #[error(
+        "status list {list}, published at {iat}: its time or its records are not after those of the previous publication"
+    )]
     Order { list: StatusListId, iat: u64 },
     /// It follows from itself, or from later records of its origin.
     #[error(

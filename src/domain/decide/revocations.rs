@@ -159,7 +159,7 @@ fn unknown(
     }
     let key = CredentialKey { kind: revoke.kind, id: revoke.credential.id() };
     let revocations = view.credential(key).revocations;
-    let tenants = tenants_to_end_in(grants);
+    let tenants = tenants_to_revoke_in(grants);
     let revoked_in = |tenant: &Option<Tenant>| {
         revocations.iter().find(|revocation| revocation.whose.tenant == *tenant && revocation.whose.subject.is_none())
     };
@@ -208,7 +208,7 @@ fn keep_unseen_until(latest: Timestamp) -> Timestamp {
 }
 
 /// The tenants in which an unknown credential is revoked: all of them if the caller may revoke everywhere, else in each of its tenants.
-fn tenants_to_end_in(grants: &Grants) -> Vec<Option<Tenant>> {
+fn tenants_to_revoke_in(grants: &Grants) -> Vec<Option<Tenant>> {
     if grants.everywhere().contains(Scope::Revoke) {
         return vec![None];
     }
@@ -223,11 +223,7 @@ pub fn presented(
     revoke: &RevokeTokens,
     context: Context,
 ) -> Result<Decision, RevokeTokensRejection> {
-    for token in &revoke.tokens {
-        if !holds(caller, revoke, token) {
-            allow(grants, &token.tenant, Scope::Revoke)?;
-        }
-    }
+    allow_unless(grants, revoke, |token| holds(caller, revoke, token))?;
     active_ones(view, revoke, context)
 }
 
@@ -239,12 +235,20 @@ pub fn presented_or_issued(
     revoke: &RevokeTokens,
     context: Context,
 ) -> Result<Decision, RevokeTokensRejection> {
-    for token in &revoke.tokens {
-        if !issued(view, caller, token) {
-            allow(grants, &token.tenant, Scope::Revoke)?;
-        }
-    }
+    allow_unless(grants, revoke, |token| issued(view, caller, token))?;
     active_ones(view, revoke, context)
+}
+
+/// Whether the caller may revoke each of the tokens: by the scope, or because the token is their own.
+fn allow_unless(
+    grants: &Grants,
+    revoke: &RevokeTokens,
+    is_own: impl Fn(&PresentedToken) -> bool,
+) -> Result<(), RevokeTokensRejection> {
+    for token in revoke.tokens.iter().filter(|token| !is_own(token)) {
+        allow(grants, &token.tenant, Scope::Revoke)?;
+    }
+    Ok(())
 }
 
 /// Whether that application issued the token, by the record of its issue.

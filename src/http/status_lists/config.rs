@@ -60,7 +60,7 @@ pub struct StatusListArgs {
     #[arg(long, env = "AUTHLEDGER_STATUS_LIST_EXP", value_name = "SECONDS")]
     pub status_list_exp: Option<u64>,
 
-    /// Who may see earlier publications of a list: off, audit, or public [default: off]
+    /// Readers of a list's earlier publications: nobody (off), auditors (audit), or everybody (public) [default: off]
     #[arg(long, env = "AUTHLEDGER_STATUS_LIST_HISTORY", value_name = "WHO")]
     pub status_list_history: Option<StatusHistory>,
 }
@@ -70,7 +70,7 @@ pub struct StatusListArgs {
 pub struct StatusListOptions {
     /// Those of lists that this node publishes, if it does.
     pub lists: Option<StatusListSettings>,
-    /// Who may see earlier publications.
+    /// The readers of earlier publications.
     pub history: StatusHistory,
 }
 

@@ -54,7 +54,7 @@ async fn a_publication_that_was_changed_is_found_and_named() {
         ("another signature", 0, |one| one.signature = "A".repeat(86).into(), "does not fit"),
         ("another time", 1, |one| one.iat += 1, "does not fit"),
         ("another expiry", 1, |one| one.exp += 1, "does not fit"),
-        ("fewer records", 1, |one| one.upto.clear(), "no later than the publication before it"),
+        ("fewer records", 1, |one| one.upto.clear(), "not after those of the previous publication"),
         (
             "later records",
             0,
