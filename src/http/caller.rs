@@ -15,7 +15,7 @@ use super::coding::{Coding, DecodeError};
 use super::problem::{Code, Problem};
 use super::{App, body, coding, input};
 use crate::domain::{Idempotency, RequestId, Scope, Secret};
-use crate::service::{Authentication, Call, CallerIdentity, Consistency, ConsistencyLevel, KEY_BYTES};
+use crate::service::{Call, CallerIdentity, Consistency, ConsistencyLevel, KEY_BYTES};
 
 /// The caller's own name of a request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,31 +30,28 @@ const DEFAULT_WAIT_SECONDS: u64 = 30;
 const MAX_WAIT_SECONDS: u64 = 120;
 
 /// The caller, if it holds that scope in any tenant at all. The service decides in which ones.
-pub fn authorise(app: &App, headers: &HeaderMap, scope: Scope) -> Result<CallerIdentity, Problem> {
-    let identity = authenticate(app, headers)?;
+pub async fn authorise(app: &App, headers: &HeaderMap, scope: Scope) -> Result<CallerIdentity, Problem> {
+    let identity = authenticate(app, headers).await?;
     if identity.grants.somewhere(scope) { Ok(identity) } else { Err(Code::Forbidden.into()) }
 }
 
 /// The caller, if it holds that scope in every tenant.
-pub fn authorise_everywhere(app: &App, headers: &HeaderMap, scope: Scope) -> Result<CallerIdentity, Problem> {
-    let identity = authenticate(app, headers)?;
+pub async fn authorise_everywhere(app: &App, headers: &HeaderMap, scope: Scope) -> Result<CallerIdentity, Problem> {
+    let identity = authenticate(app, headers).await?;
     if identity.grants.everywhere().contains(scope) { Ok(identity) } else { Err(Code::Forbidden.into()) }
 }
 
 /// The caller that may follow somewhere, and the secret that it presented: a stream checks again whether it is still
 /// active.
-pub fn follower(app: &App, headers: &HeaderMap) -> Result<(CallerIdentity, Secret), Problem> {
-    let identity = authorise(app, headers, Scope::Follow)?;
+pub async fn follower(app: &App, headers: &HeaderMap) -> Result<(CallerIdentity, Secret), Problem> {
+    let identity = authorise(app, headers, Scope::Follow).await?;
     let secret = bearer_secret(headers).and_then(|secret| std::str::from_utf8(secret).ok());
     secret.map(|secret| (identity, Secret::new(secret))).ok_or(Code::Unauthenticated.into())
 }
 
-fn authenticate(app: &App, headers: &HeaderMap) -> Result<CallerIdentity, Problem> {
+async fn authenticate(app: &App, headers: &HeaderMap) -> Result<CallerIdentity, Problem> {
     let secret = bearer_secret(headers).ok_or(Code::Unauthenticated)?;
-    match app.service.authenticate(secret) {
-        Authentication::Caller(identity) => Ok(identity),
-        Authentication::Expired(_) | Authentication::Unknown => Err(Code::Unauthenticated.into()),
-    }
+    app.service.authenticate_bearer(secret).await?.ok_or(Code::Unauthenticated.into())
 }
 
 /// RFC 6750, section 2.1. The scheme's case does not matter; a second header means that nobody is authenticated.
@@ -70,7 +67,7 @@ pub async fn question<T: DeserializeOwned>(
     scope: Scope,
 ) -> Result<(CallerIdentity, T), Problem> {
     let (parts, body) = request.into_parts();
-    let identity = authorise(app, &parts.headers, scope)?;
+    let identity = authorise(app, &parts.headers, scope).await?;
     let body = body::read(&parts.headers, body, app.options.body_bytes).await?;
     Ok((identity, input::json(&parts.headers, &body)?))
 }
@@ -82,7 +79,7 @@ pub async fn question_everywhere<T: DeserializeOwned>(
     scope: Scope,
 ) -> Result<(CallerIdentity, T), Problem> {
     let (parts, body) = request.into_parts();
-    let identity = authorise_everywhere(app, &parts.headers, scope)?;
+    let identity = authorise_everywhere(app, &parts.headers, scope).await?;
     let body = body::read(&parts.headers, body, app.options.body_bytes).await?;
     Ok((identity, input::json(&parts.headers, &body)?))
 }
@@ -99,7 +96,7 @@ pub async fn command_everywhere<T: DeserializeOwned>(
     request: Request,
     scope: Scope,
 ) -> Result<(Call, T), Problem> {
-    authorise_everywhere(app, request.headers(), scope)?;
+    authorise_everywhere(app, request.headers(), scope).await?;
     command(app, request, scope).await
 }
 
@@ -116,7 +113,7 @@ pub async fn command_at_or_default<T: DeserializeOwned + Default>(
 
 async fn command_bytes(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts, Bytes), Problem> {
     let (parts, body) = request.into_parts();
-    let identity = authorise(app, &parts.headers, scope)?;
+    let identity = authorise(app, &parts.headers, scope).await?;
     let body = body::read(&parts.headers, body, app.options.body_bytes).await?;
     let call = call(app, identity, &parts, &body)?;
     Ok((call, parts, body))
@@ -126,7 +123,7 @@ async fn command_bytes(app: &App, request: Request, scope: Scope) -> Result<(Cal
 /// compressed.
 pub async fn commands(app: &App, request: Request, scope: Scope) -> Result<(Call, Bytes), Problem> {
     let (parts, body) = request.into_parts();
-    let identity = authorise(app, &parts.headers, scope)?;
+    let identity = authorise(app, &parts.headers, scope).await?;
     input::ndjson(&parts.headers)?;
     let coding = coding::of(&parts.headers).map_err(|_| Problem::of_coding(coding::TAKEN))?;
     let mut body = body::read_as_sent(body, app.options.body_bytes).await?;
@@ -149,14 +146,14 @@ async fn decoded(coding: Coding, body: Bytes, limit: usize) -> Result<Bytes, Pro
 /// A command that is entirely in its path, and the headers of a command. A body only matters for the idempotency key.
 pub async fn bare_command(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts), Problem> {
     let (parts, body) = request.into_parts();
-    let identity = authorise(app, &parts.headers, scope)?;
+    let identity = authorise(app, &parts.headers, scope).await?;
     bare(app, identity, parts, body).await
 }
 
 /// The same for a caller that holds that scope in every tenant.
 pub async fn bare_command_everywhere(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts), Problem> {
     let (parts, body) = request.into_parts();
-    let identity = authorise_everywhere(app, &parts.headers, scope)?;
+    let identity = authorise_everywhere(app, &parts.headers, scope).await?;
     bare(app, identity, parts, body).await
 }
 

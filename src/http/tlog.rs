@@ -90,7 +90,7 @@ pub async fn tile_of(
 ) -> Result<Response, Problem> {
     // Entries need authority before anything is looked at, and before a malformed name is reported.
     if path.starts_with(ENTRIES) {
-        caller::authorise_everywhere(&app, &headers, Scope::Audit)?;
+        caller::authorise_everywhere(&app, &headers, Scope::Audit).await?;
     }
     show_tile(&app, &headers, input::origin(&name)?, &path).await
 }
@@ -106,7 +106,7 @@ fn show_checkpoint(app: &SharedApp, origin: Origin) -> Result<Response, Problem>
 async fn show_tile(app: &SharedApp, headers: &HeaderMap, origin: Origin, path: &str) -> Result<Response, Problem> {
     let refused = |error: crate::tlog::TilePathError| Problem::with_detail(Code::InvalidPath, error.to_string());
     if let Some(index) = path.strip_prefix(ENTRIES) {
-        let identity = caller::authorise_everywhere(app, headers, Scope::Audit)?;
+        let identity = caller::authorise_everywhere(app, headers, Scope::Audit).await?;
         let tile = Tile::from_index_path(0, index).map_err(refused)?;
         let entries = app.service.entries(&identity, origin, tile).await.map_err(problem)?;
         return Ok(compressed(headers, entries.ok_or(Code::UnknownTile)?));

@@ -1,20 +1,25 @@
 //! Applications as OAuth clients: authenticated by a key, granted access tokens of their own, and by these.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::machine::Issued;
 use super::tokens::issued;
-use super::{Call, CallerIdentity, Error, Failure, IssuedToken, Service};
+use super::{Authentication, Call, CallerIdentity, Error, Failure, GrantRefusal, IssuedToken, Service};
 use crate::clock::Clock;
 use crate::domain::{
     AnyRejection, ApplicationId, Caller, CredentialView as _, Digest, GivenSubject, GrantToken, GrantType, Grants,
-    IssueToken, IssueTokenRejection, Kind, Registration, Scope, Tenant, Timestamp, TokenForm, Ttl, View as _,
+    IssueToken, Kind, Registration, Scope, Tenant, Timestamp, TokenForm, Ttl, View as _,
 };
 use crate::jose::{AssertionError, ClientAssertion, ClientKeyring, UsedAssertions};
 use crate::keys::{SecretPrefix, mint};
 
 /// How long an access token of an application lasts at most.
 const ACCESS_SECONDS: u64 = 3_600;
+/// The most access tokens that one application may have from this process at a time: each is a record, and a row in memory.
+pub const MAX_GRANTED: usize = 10_000;
 /// Scopes of access tokens within `follow`: receivers of the Shared Signals Framework ask for them.
 pub const WITHIN_FOLLOW: [&str; 2] = ["ssf.read", "ssf.manage"];
 
@@ -22,11 +27,37 @@ pub const WITHIN_FOLLOW: [&str; 2] = ["ssf.read", "ssf.manage"];
 pub(super) struct Clients {
     keys: ClientKeyring,
     used: UsedAssertions,
+    granted: Granted,
 }
 
 impl Clients {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { keys: ClientKeyring::new(clock), used: UsedAssertions::default() }
+        Self { keys: ClientKeyring::new(clock), used: UsedAssertions::default(), granted: Granted::default() }
+    }
+}
+
+/// When the access tokens of each application expire, the first one first: they last equally long.
+#[derive(Default)]
+struct Granted(Mutex<HashMap<ApplicationId, VecDeque<Timestamp>>>);
+
+impl Granted {
+    /// Makes room for a token that expires then, unless its application has too many.
+    fn take(&self, id: ApplicationId, expires_at: Timestamp, now: Timestamp) -> Result<(), GrantRefusal> {
+        let mut all = self.0.lock();
+        let live = all.entry(id).or_default();
+        while live.front().is_some_and(|expires_at| *expires_at <= now) {
+            live.pop_front();
+        }
+        if live.len() >= MAX_GRANTED {
+            return Err(GrantRefusal::TooManyGranted);
+        }
+        live.push_back(expires_at);
+        Ok(())
+    }
+
+    /// Gives back the room of a token that was not issued.
+    fn give_back(&self, id: ApplicationId) {
+        self.0.lock().entry(id).or_default().pop_back();
     }
 }
 
@@ -85,15 +116,11 @@ impl Service {
     }
 
     /// Grants an access token to the application that calls: RFC 6749, section 4.4. It lasts an hour, or as long as the
-    /// application.
-    pub async fn grant_access(
-        &self,
-        call: &Call,
-        scope: &GrantedScope,
-    ) -> Result<IssuedToken, Error<IssueTokenRejection>> {
+    /// application. An application may have [`MAX_GRANTED`] at a time.
+    pub async fn grant_access(&self, call: &Call, scope: &GrantedScope) -> Result<IssuedToken, Error<GrantRefusal>> {
         let registration = call.identity.registration.as_ref();
         let Some(registration) = registration else { return Err(refused(AnyRejection::Forbidden)) };
-        let now = self.clock.now();
+        let (id, now) = (registration.id, self.clock.now());
         let left = registration.expires_at.map_or(u64::MAX, |end| end.millis_since(now) / 1_000);
         let ttl = Ttl::from_seconds(left.min(ACCESS_SECONDS)).ok_or_else(|| refused(AnyRejection::Unauthenticated))?;
         let tenant = only_tenant(&registration.grants);
@@ -111,11 +138,22 @@ impl Service {
             status: None,
             sealed: None,
         };
-        let outcome = self.execute(call, GrantToken { grant: GrantType::ClientCredentials, issue }).await?;
+        self.clients.granted.take(id, now.plus(ttl), now).map_err(Error::Refused)?;
+        let outcome = self.execute(call, GrantToken { grant: GrantType::ClientCredentials, issue }).await;
+        let outcome = outcome.inspect_err(|_| self.clients.granted.give_back(id)).map_err(Error::widened)?;
         match outcome.issued(call)? {
             Issued::Now(filed) => Ok(issued(filed, secret)?),
             // It comes without an idempotency key.
             Issued::Before(_) => Err(Failure::not_on_record().into()),
+        }
+    }
+
+    /// The caller that presents an application's secret, or an access token that was granted to one.
+    pub async fn authenticate_bearer(&self, secret: &[u8]) -> Result<Option<CallerIdentity>, Failure> {
+        match self.authenticate(secret) {
+            Authentication::Caller(identity) => Ok(Some(identity)),
+            Authentication::Expired(_) => Ok(None),
+            Authentication::Unknown => self.authenticate_access_token(secret).await,
         }
     }
 
@@ -135,8 +173,8 @@ impl Service {
     }
 }
 
-fn refused(rejection: AnyRejection) -> Error<IssueTokenRejection> {
-    Error::Refused(rejection.into())
+fn refused(rejection: AnyRejection) -> Error<GrantRefusal> {
+    Error::Refused(GrantRefusal::Rejected(rejection.into()))
 }
 
 /// The only tenant that the grants name, or the default one.
@@ -144,5 +182,27 @@ fn only_tenant(grants: &Grants) -> Tenant {
     match grants.as_slice() {
         [one] => one.tenant.clone().unwrap_or_default(),
         _ => Tenant::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_has_so_many_access_tokens_at_a_time() {
+        let (granted, one, other) =
+            (Granted::default(), ApplicationId(uuid::Uuid::from_u128(1)), ApplicationId(uuid::Uuid::from_u128(2)));
+        let at = |seconds: u64| Timestamp::default().plus_millis(seconds * 1_000);
+        for n in 0..MAX_GRANTED {
+            let taken = granted.take(one, at(ACCESS_SECONDS + n as u64), at(0));
+            assert!(taken.is_ok(), "{n}");
+        }
+        let take = |id, now| granted.take(id, at(now + ACCESS_SECONDS), at(now));
+        assert!(matches!(take(one, 1), Err(GrantRefusal::TooManyGranted)));
+        assert!(take(other, 1).is_ok(), "another application has its own");
+        granted.give_back(one);
+        assert!(take(one, 1).is_ok() && take(one, 1).is_err(), "what was not issued does not count");
+        assert!(take(one, ACCESS_SECONDS).is_ok() && take(one, ACCESS_SECONDS).is_err(), "one of them has expired");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinError;
 
+use super::clients::MAX_GRANTED;
 use super::limits::MAX_PERSONAL_BYTES;
 use crate::clock::NoRandomness;
 use crate::domain::{Forbidden, IssueTokenRejection, RecordId, Rejection, RequestId, RevokeRejection, Timestamp};
@@ -113,6 +114,22 @@ pub enum TokenRefusal {
         /// When it signs.
         from: Timestamp,
     },
+}
+
+/// Why an application gets no access token.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum GrantRefusal {
+    #[error("{0}")]
+    Rejected(IssueTokenRejection),
+    /// It has as many as it may have.
+    #[error("the application has {MAX_GRANTED} access tokens that have not expired")]
+    TooManyGranted,
+}
+
+impl From<IssueTokenRejection> for GrantRefusal {
+    fn from(rejection: IssueTokenRejection) -> Self {
+        Self::Rejected(rejection)
+    }
 }
 
 /// Why a credential is not revoked.

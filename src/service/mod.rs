@@ -52,7 +52,7 @@ use crate::projection::{self, MemoryCounts, Projection, SnapshotError, StateSour
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
-pub use clients::{GrantedScope, WITHIN_FOLLOW};
+pub use clients::{GrantedScope, MAX_GRANTED, WITHIN_FOLLOW};
 pub use clock::{Beyond, BeyondCredential, ClockAccepted, ClockShown, MAX_LISTED};
 pub use cluster::{
     Cluster, ClusterTrouble, FilesError, Ingested, JoinedNode, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown,
@@ -60,7 +60,7 @@ pub use cluster::{
 };
 pub use consistency::{Consistency, ConsistencyLevel, ConsistencyTimeout, Reach, SingleNode};
 pub use erasure::SubjectForgotten;
-pub use error::{Error, Failure, Refusal, RevokeRefusal, TokenRefusal};
+pub use error::{Error, Failure, GrantRefusal, Refusal, RevokeRefusal, TokenRefusal};
 pub use evidence::EvidenceError;
 pub use global_revocations::{GlobalCallError, GlobalRevocation};
 pub use idempotency::KEY_BYTES;

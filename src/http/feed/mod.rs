@@ -17,7 +17,7 @@ use super::problem::{Code, Problem};
 use super::{App, SharedApp, body, caller};
 use crate::domain::{Kinds, Scope, Secret, Tenant};
 use crate::feed::{FeedFilter, FollowError, Follower, FrameFormat, MAX_CURSOR_CHARS};
-use crate::service::{Authentication, CallerIdentity, Failure, Party};
+use crate::service::{CallerIdentity, Failure, Party};
 
 /// The path of the snapshot.
 pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
@@ -58,7 +58,7 @@ pub struct FeedApi;
     ),
 )]
 pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
-    let (identity, secret) = caller::follower(&app, &headers)?;
+    let (identity, secret) = caller::follower(&app, &headers).await?;
     answer(&app, identity, secret, Wanted::read(&uri, &headers)?).await
 }
 
@@ -87,7 +87,7 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
 )]
 pub async fn follow_body(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let (identity, secret) = caller::follower(&app, &parts.headers)?;
+    let (identity, secret) = caller::follower(&app, &parts.headers).await?;
     let body = body::read(&parts.headers, body, FOLLOW_BODY_BYTES).await?;
     answer(&app, identity, secret, Wanted::read_body(&body, &parts.headers)?).await
 }
@@ -107,7 +107,7 @@ async fn answer(
             let pace = app.service.pace(Party::of(&identity));
             let page = page::answer(app, follower, wanted.limit, wanted.wait, pace).await.map_err(refuse)?;
             // The request may have waited for long: a caller that lost its rights meanwhile learns nothing.
-            still_following(app, &secret, &filter).ok_or(Code::Unauthenticated)?;
+            still_following(app, &secret, &filter).await.ok_or(Code::Unauthenticated)?;
             page
         }
         FeedLayout::Stream(format) => {
@@ -133,7 +133,7 @@ async fn answer(
     ),
 )]
 pub async fn snapshot(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
-    let (identity, _) = caller::follower(&app, &headers)?;
+    let (identity, _) = caller::follower(&app, &headers).await?;
     let (tenant, kinds) = query::of_snapshot(&uri)?;
     let filter = filter(&identity, tenant, kinds)?;
     let mut pace = app.service.pace(Party::of(&identity));
@@ -156,8 +156,9 @@ fn may_follow(identity: &CallerIdentity, filter: &FeedFilter) -> bool {
 
 /// The filter, narrowed to what its follower may see by now; nothing if its secret is inactive, or it may no longer
 /// follow.
-fn still_following(app: &App, secret: &Secret, filter: &FeedFilter) -> Option<FeedFilter> {
-    let Authentication::Caller(identity) = app.service.authenticate(secret.expose().as_bytes()) else { return None };
+async fn still_following(app: &App, secret: &Secret, filter: &FeedFilter) -> Option<FeedFilter> {
+    // A log that can't be read says nothing about the rights of an access token, so its bearer is asked to come again.
+    let identity = app.service.authenticate_bearer(secret.expose().as_bytes()).await.ok()??;
     let filter = FeedFilter { grants: identity.grants.clone(), ..filter.clone() };
     may_follow(&identity, &filter).then_some(filter)
 }

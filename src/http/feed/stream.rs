@@ -132,7 +132,7 @@ impl FollowerConnection {
             // Checked here too, so that a follower that is never idle still gets heartbeats, and stops when it loses
             // its rights.
             if self.beat_at <= Instant::now() {
-                return self.beat();
+                return self.beat().await;
             }
             let taken = match self.follower.take(CHUNK_FRAMES).await {
                 Ok(taken) => taken,
@@ -163,7 +163,7 @@ impl FollowerConnection {
             };
             match woken {
                 Woken::News => {}
-                Woken::Beat => return self.beat(),
+                Woken::Beat => return self.beat().await,
                 Woken::Stop => return self.end("stopping"),
             }
         }
@@ -213,9 +213,11 @@ impl FollowerConnection {
         Some(format!("id: {}\n\n", self.follower.cursor()).into())
     }
 
-    fn beat(&mut self) -> Bytes {
+    async fn beat(&mut self) -> Bytes {
         self.beat_at = Instant::now() + self.app.options.heartbeat;
-        let Some(filter) = still_following(&self.app, &self.secret, self.follower.filter()) else {
+        // Boxed: an idle follower would keep room for it.
+        let filter = Box::pin(still_following(&self.app, &self.secret, self.follower.filter())).await;
+        let Some(filter) = filter else {
             return self.end("unauthorized");
         };
         self.follower.set_filter(filter);

@@ -17,7 +17,7 @@ use crate::domain::{
 use crate::http::answer;
 use crate::http::body::BodyError;
 use crate::jose::TokenError;
-use crate::service::{Error, Failure, Refusal, RevokeRefusal, TokenRefusal};
+use crate::service::{Error, Failure, GrantRefusal, Refusal, RevokeRefusal, TokenRefusal};
 
 /// After how many seconds the keys of an issuer are requested again.
 const KEYS_AGAIN_SECONDS: u64 = 60;
@@ -59,6 +59,8 @@ pub enum OauthError {
     InvalidScope,
     /// The client asks too often.
     OverLimit,
+    /// The client has too many access tokens.
+    TooManyGranted,
     /// The command stands, but has not reached all the nodes in time.
     ConsistencyTimeout,
     /// The keys of an issuer are out of reach.
@@ -127,6 +129,15 @@ impl From<Refusal> for OauthError {
             Self::KeysUnreachable
         } else {
             Self::internal(&refusal)
+        }
+    }
+}
+
+impl From<GrantRefusal> for OauthError {
+    fn from(refusal: GrantRefusal) -> Self {
+        match refusal {
+            GrantRefusal::Rejected(rejection) => rejection.into(),
+            GrantRefusal::TooManyGranted => Self::TooManyGranted,
         }
     }
 }
@@ -222,7 +233,7 @@ impl OauthError {
             Self::UnauthorizedClient => (StatusCode::BAD_REQUEST, "unauthorized_client"),
             Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
             Self::InvalidScope => (StatusCode::BAD_REQUEST, "invalid_scope"),
-            Self::OverLimit => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
+            Self::OverLimit | Self::TooManyGranted => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
             Self::ConsistencyTimeout => (StatusCode::REQUEST_TIMEOUT, "temporarily_unavailable"),
             Self::KeysUnreachable | Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
@@ -246,6 +257,9 @@ impl OauthError {
             Self::UnsupportedGrantType => "the only grant is client_credentials",
             Self::InvalidScope => "the scope is not one that the client has",
             Self::OverLimit => "the client has revoked too many tokens that this ledger does not know",
+            Self::TooManyGranted => {
+                "the client has too many access tokens that have not expired: use one until it expires"
+            }
             Self::ConsistencyTimeout => {
                 "the revocation stands, but has not reached every requested node in time; it will"
             }
@@ -270,7 +284,7 @@ impl OauthError {
     const fn retry_after_seconds(&self) -> Option<u64> {
         if matches!(self, Self::KeysUnreachable) {
             Some(KEYS_AGAIN_SECONDS)
-        } else if matches!(self, Self::OverLimit) {
+        } else if matches!(self, Self::OverLimit | Self::TooManyGranted) {
             Some(LIMIT_SECONDS)
         } else if matches!(self, Self::Unavailable) {
             Some(1)

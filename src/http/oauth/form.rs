@@ -13,6 +13,7 @@ const MANY: [&str; 2] = ["resource", "audience"];
 /// Parameters that hold a secret, or say whose it is: they would be logged with the address of a request.
 const NOT_IN_QUERY: [&str; 6] =
     ["token", "client_id", "client_secret", "client_assertion", "access_token", "refresh_token"];
+const FORM: &str = "application/x-www-form-urlencoded";
 /// The most parameters of a request; clients send ten at most.
 const MAX_PARAMETERS: usize = 64;
 
@@ -53,8 +54,11 @@ impl<'a> Form<'a> {
 
 /// Whatever its charset: the standard has UTF-8 alone, and clients name others without meaning them.
 pub fn is_form(headers: &HeaderMap) -> bool {
+    if fields::is_exactly(headers, &CONTENT_TYPE, FORM) {
+        return true;
+    }
     let types = fields::elements(headers, &CONTENT_TYPE);
-    matches!(&*types, [one] if one.name == "application/x-www-form-urlencoded")
+    matches!(&*types, [one] if one.name == FORM)
 }
 
 /// Refuses what belongs in the body: RFC 6749, section 2.3.1.

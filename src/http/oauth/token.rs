@@ -52,6 +52,7 @@ pub struct AccessTokenShown<'a> {
         (status = 401, description = "The credentials of the client are missing or wrong", body = OauthErrorBody),
         (status = 405, description = "Not a POST", body = OauthErrorBody),
         (status = 413, description = "The body is too large", body = OauthErrorBody),
+        (status = 429, description = "The client has too many access tokens that have not expired", body = OauthErrorBody),
         (status = 500, description = "The machine failed", body = OauthErrorBody),
         (status = 503, description = "No commands are taken for now", body = OauthErrorBody),
     ),

@@ -137,7 +137,7 @@ async fn then(app: &SharedApp, headers: &HeaderMap, id: StatusListId, at_seconds
     let (party, kept) = match app.options.status_lists.history {
         StatusHistory::Off => return Err(Code::StatusHistoryOff.into()),
         StatusHistory::Audit => {
-            (Party::of(&caller::authorise_everywhere(app, headers, Scope::Audit)?), FOR_EVER_PRIVATE)
+            (Party::of(&caller::authorise_everywhere(app, headers, Scope::Audit).await?), FOR_EVER_PRIVATE)
         }
         // Strangers share what one caller may ask.
         StatusHistory::Public => (Party::NODE, FOR_EVER),

@@ -190,7 +190,7 @@ struct RevokedByShown {
 )]
 pub async fn as_of(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit).await?;
     let page: AsOfParameters = input::query(&parts.uri)?;
     let limit = input::limit(page.limit.map(|WireText(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
     let after = Position(page.after.map_or(0, |WireText(Whole(after))| after));

@@ -26,7 +26,7 @@ use crate::http::{SharedApp, caller, input};
 )]
 pub async fn event(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit).await?;
     let position = position(&mut parts).await?;
     let stored = app.service.event(&identity, position).await?.ok_or(Code::UnknownPosition)?;
     Ok(([(CONTENT_TYPE, NDJSON)], format!("{}\n", stored.record)).into_response())

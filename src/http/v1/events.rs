@@ -55,7 +55,7 @@ struct EventsParameters {
 )]
 pub async fn events(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit).await?;
     let page: EventsParameters = input::query(&parts.uri)?;
     let limit = input::limit(page.limit.map(|WireText(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_EVENTS)?;
     let after = Position(page.after.map_or(0, |WireText(Whole(after))| after));

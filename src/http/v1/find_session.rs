@@ -21,7 +21,7 @@ use crate::http::{SharedApp, answer, caller};
 )]
 pub async fn find_session(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let identity = caller::authorise(&app, &parts.headers, Scope::Introspect)?;
+    let identity = caller::authorise(&app, &parts.headers, Scope::Introspect).await?;
     let id = named(&mut parts).await?;
     let session = app.service.session(&identity, id).await?.ok_or(Code::UnknownCredential)?;
     Ok(answer::json(StatusCode::OK, &SessionShown::now(&session)))

@@ -99,7 +99,7 @@ struct HistoryBody {
 )]
 pub async fn history(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit).await?;
     let page: HistoryParameters = input::query(&parts.uri)?;
     let limit = input::limit(page.limit.map(|WireText(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_TOLD)?;
     let after = Position(page.after.map_or(0, |WireText(Whole(after))| after));

@@ -33,7 +33,7 @@ struct ApplicationListShown<'a> {
     responses((status = 200, description = "The applications", body = ApplicationListShown), Refusals),
 )]
 pub async fn list_applications(State(app): State<SharedApp>, headers: HeaderMap) -> Result<Response, Problem> {
-    let identity = caller::authorise(&app, &headers, Scope::Admin)?;
+    let identity = caller::authorise(&app, &headers, Scope::Admin).await?;
     let mut pace = app.service.pace(Party::of(&identity));
     let found = app.service.applications(&identity, &mut pace).await?;
     let write = |one: &Arc<Registration>, bytes: &mut Vec<u8>| {

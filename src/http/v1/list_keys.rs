@@ -29,7 +29,7 @@ struct KeyListShown<'a> {
 )]
 pub async fn list_keys(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Admin)?;
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Admin).await?;
     let keys = app.service.keys(&identity).await?;
     Ok(answer::json(StatusCode::OK, &KeyListShown { keys: keys.iter().map(KeyShown::from).collect() }))
 }

@@ -27,7 +27,8 @@ pub struct NewOauthClient {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = "uri")]
     jwks_url: Option<WireText<JwksUrl>>,
-    /// The algorithm of the introspections that are signed for it (RFC 9701, section 6); the newest key's, if left out.
+    /// The algorithm of the introspections that are signed for it (RFC 9701, section 6): one that a key of this ledger signs with. The
+    /// newest key's, if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^(ES256|EdDSA|RS256)$")]
     introspection_signed_response_alg: Option<WireText<Algorithm>>,
@@ -85,8 +86,8 @@ impl TextForm for Algorithm {
 }
 
 impl NewOauthClient {
-    /// The client in the domain's words.
-    pub fn checked(self) -> Result<OauthClient, Problem> {
+    /// The client in the domain's words. Its answers are signed with one of these algorithms.
+    pub fn checked(self, signs_with: &[Box<str>]) -> Result<OauthClient, Problem> {
         let keys = match (self.jwks, self.jwks_url) {
             (None, None) => None,
             (Some(jwks), None) => {
@@ -101,10 +102,17 @@ impl NewOauthClient {
         if audiences.as_ref().is_some_and(|all| all.is_empty() || all.len() > MAX_AUDIENCES) {
             return Err(refusal("`oauth.audiences`: must be 1 to 16"));
         }
+        let algorithm = self.introspection_signed_response_alg.map(|WireText(one)| Box::from(one.as_str()));
+        if algorithm.as_ref().is_some_and(|one| !signs_with.contains(one)) {
+            let known = signs_with.join(", ");
+            return Err(refusal(&format!(
+                "`oauth.introspection_signed_response_alg`: this ledger's keys sign with {known}"
+            )));
+        }
         Ok(OauthClient {
             audiences: audiences.unwrap_or_default(),
             keys,
-            signed_response_alg: self.introspection_signed_response_alg.map(|WireText(one)| one.as_str().into()),
+            signed_response_alg: algorithm,
             omits_exp: self.omit_exp.unwrap_or_default(),
         })
     }

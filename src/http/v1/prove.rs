@@ -25,7 +25,7 @@ use crate::http::{SharedApp, caller, tlog};
 )]
 pub async fn prove(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit).await?;
     let position = position(&mut parts).await?;
     let proof = app.service.prove(&identity, position).await.map_err(tlog::problem)?;
     let proof = proof.ok_or(Code::UnknownPosition)?;

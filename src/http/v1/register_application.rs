@@ -81,7 +81,7 @@ struct RegisteredApplication<'a> {
 )]
 pub async fn register_application(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::command::<RegisterBody>(&app, request, Scope::Admin).await?;
-    let new = body.checked(app.service.clock().now())?;
+    let new = body.checked(app.service.clock().now(), &app.service.answer_algorithms())?;
     let registered = app.service.register_application(&call, new).await?;
     let application = ApplicationShown::from(&*registered.registration);
     let secret = registered.secret.as_ref().map(Secret::expose);
@@ -89,7 +89,7 @@ pub async fn register_application(State(app): State<SharedApp>, request: Request
 }
 
 impl RegisterBody {
-    fn checked(self, now: Timestamp) -> Result<NewApplication, Problem> {
+    fn checked(self, now: Timestamp, signs_with: &[Box<str>]) -> Result<NewApplication, Problem> {
         let grants = match (self.grants, self.scopes, self.tenants) {
             (Some(grants), None, None) => listed(grants)?,
             (None, Some(scopes), Some(tenants)) => spread(scopes, tenants)?,
@@ -100,7 +100,7 @@ impl RegisterBody {
             return Err(refusal("`expires_at`: must be in the future".to_owned()));
         }
         let grants = checked(grants)?;
-        let oauth = self.oauth.map(|JsonObject(client)| client.checked()).transpose()?.unwrap_or_default();
+        let oauth = self.oauth.map(|JsonObject(client)| client.checked(signs_with)).transpose()?.unwrap_or_default();
         Ok(NewApplication { name: self.name.0.0, grants, expires_at, secret: None, attributes: None, oauth })
     }
 }

@@ -45,7 +45,7 @@ struct RotatedKeysShown<'a> {
     responses((status = 201, description = "The key that signs now, and the new one, published and durable", body = RotatedKeysShown), Refusals),
 )]
 pub async fn rotate_key(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    caller::authorise_everywhere(&app, request.headers(), Scope::Admin)?;
+    caller::authorise_everywhere(&app, request.headers(), Scope::Admin).await?;
     let (call, _, body) = caller::command_at_or_default::<RotateKeyBody>(&app, request, Scope::Admin).await?;
     let keys = app.service.rotate_key(&call, body.now).await?;
     let rotated = RotatedKeysShown { signs: KeyShown::from(&keys.signs), next: KeyShown::from(&keys.next) };

@@ -21,7 +21,7 @@ use crate::http::{SharedApp, answer, caller};
 )]
 pub async fn sealed(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit).await?;
     let position = position(&mut parts).await?;
     let found = app.service.opened_event(&identity, position).await?.ok_or(Code::UnknownPosition)?;
     let opened = found.ok_or(Code::SealedDataUnavailable)?;

@@ -145,7 +145,7 @@ struct CheckpointShown {
     responses((status = 200, description = "The state", body = StatusShown), Refusals),
 )]
 pub async fn status(State(app): State<SharedApp>, headers: HeaderMap) -> Result<Response, Problem> {
-    let identity = caller::authorise_everywhere(&app, &headers, Scope::Audit)?;
+    let identity = caller::authorise_everywhere(&app, &headers, Scope::Audit).await?;
     let status = app.service.status(&identity)?;
     Ok(answer::json(StatusCode::OK, &show(&app.service, &status)))
 }

@@ -128,7 +128,7 @@ struct CredentialShown {
 )]
 pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let identity = caller::authorise(&app, &parts.headers, Scope::Introspect)?;
+    let identity = caller::authorise(&app, &parts.headers, Scope::Introspect).await?;
     let given = GivenSubject::new(&input::segment(&mut parts).await?)
         .map_err(|must_be| Problem::with_detail(Code::InvalidPath, format!("`subject` must be {must_be}")))?;
     let page: SubjectParameters = input::query(&parts.uri)?;

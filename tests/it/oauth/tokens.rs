@@ -48,6 +48,12 @@ async fn an_access_token_allows_what_its_application_may_in_its_scopes() {
         (&json!(client.id), &json!([ISSUER]), &json!("introspect"))
     );
     assert_eq!(refused(&post(&bearer, REVOKE, &[("token", &ticket)]).await), (403, "insufficient_scope".to_owned()));
+    let native = bearer.post("/v1/introspect", json!({"credential": ticket})).await;
+    assert_eq!((native.status.as_u16(), &native.json()["active"]), (200, &json!(true)));
+    for (path, body) in [("/v1/revocations", json!({"credential": ticket})), ("/v1/tickets", json!({"subject": "a"}))] {
+        assert_eq!(bearer.post(path, body).await.status, 403, "{path}");
+    }
+    assert_eq!(bearer.get("/v1/revocations?after=0").await.status, 403);
     assert_eq!(
         refused(&granted(&bearer, None).await),
         (400, "unauthorized_client".to_owned()),
@@ -56,6 +62,7 @@ async fn an_access_token_allows_what_its_application_may_in_its_scopes() {
     let all = granted(&client.on(&node), None).await;
     assert_eq!(all.json()["scope"], "revoke introspect follow ssf.read ssf.manage");
     let may_revoke = node.holder(all.text("access_token"));
+    assert_eq!(may_revoke.get("/v1/revocations?after=0").await.status, 200);
     assert_eq!(post(&may_revoke, REVOKE, &[("token", &ticket)]).await.status, 200);
     assert_eq!(post(&bearer, INTROSPECT, &[("token", &ticket)]).await.json(), json!({"active": false}));
     assert_eq!(post(&client.on(&node), REVOKE, &[("token", token)]).await.status, 200);
@@ -97,6 +104,7 @@ async fn a_token_that_says_that_it_is_an_applications_does_not_count_as_it() {
             let token = actor.post("/v1/tokens", body).await.text("token").to_owned();
             let answer = post(&node.holder(&token), INTROSPECT, &[("token", &token)]).await;
             assert_eq!(refused(&answer), (401, "invalid_token".to_owned()), "{format}");
+            assert_eq!(node.holder(&token).get("/v1/applications").await.status, 401, "{format}");
         }
     }
 }
@@ -110,6 +118,7 @@ async fn an_access_token_ends_with_its_application() {
     assert_eq!(post(&asker.on(&node), INTROSPECT, &[("token", &token)]).await.json()["active"], true);
     assert_eq!(node.root().delete(&format!("/v1/applications/{}", client.id)).await.status, 204);
     assert_eq!(refused(&post(&node.holder(&token), INTROSPECT, &[("token", &token)]).await).0, 401);
+    assert_eq!(node.holder(&token).post("/v1/introspect", json!({"credential": token})).await.status, 401);
     assert_eq!(post(&asker.on(&node), INTROSPECT, &[("token", &token)]).await.json(), json!({"active": false}));
     let native = node.root().post("/v1/introspect", json!({"credential": token})).await;
     assert_eq!(native.json(), json!({"active": false}));
@@ -324,6 +333,8 @@ async fn a_registration_says_what_its_client_is() {
         json!({"jwks_url": "http://keys.example/"}),
         json!({"jwks": {"keys": [public]}, "jwks_url": "https://keys.example/"}),
         json!({"introspection_signed_response_alg": "HS256"}),
+        // No key of this ledger signs with it.
+        json!({"introspection_signed_response_alg": "RS256"}),
         json!({"more": 1}),
         Value::Null,
     ] {

@@ -33,7 +33,8 @@ Results:
   The tables of the scenarios that ran are printed on the standard output, progress goes to the standard error.
 
 Rivals, left out with a sentence where they are missing:
-  Redis (redis-server) and PostgreSQL (postgresql) are started by the benchmark; Ory Kratos is one of yours, named by --kratos.
+  Redis (redis-server) and PostgreSQL (postgresql) are started by the benchmark; Ory Kratos and Ory Hydra are yours,
+  named by --kratos and --hydra.
 
 Exit codes:
   0  all of it ran, and what was acknowledged is in the log
@@ -80,8 +81,11 @@ pub struct Arguments {
     /// Ory Kratos's public address: its whoami is measured too, with the session token in AUTHLEDGER_BENCH_KRATOS_TOKEN.
     #[arg(long, value_name = "ADDR")]
     pub kratos: Option<SocketAddr>,
+    /// Ory Hydra's admin address: its introspection is measured too, with the access token in AUTHLEDGER_BENCH_HYDRA_TOKEN.
+    #[arg(long, value_name = "ADDR")]
+    pub hydra: Option<SocketAddr>,
     /// Compare this build with another `authledger`, in commands and checks (--only takes one of them), and run nothing else.
-    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["resume", "rounds", "size", "followers", "kratos"])]
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["resume", "rounds", "size", "followers", "kratos", "hydra"])]
     pub compare: Option<PathBuf>,
     /// Fail where the median of a command's ratios, after : before, is less.
     #[arg(long, value_name = "RATIO", requires = "compare")]
@@ -101,6 +105,8 @@ pub enum Scenario {
     Commands,
     /// Whether something is good: introspection, Ory's whoami, Crafter's ticket, SlashID's token; beside Redis.
     Checks,
+    /// OAuth's introspection, signed answers and status lists beside the native calls and Ory Hydra.
+    Oauth,
     /// Revocations to many followers at once, and what a follower costs; beside Redis.
     Fanout,
     /// Verifying, folding and asking a log of millions of events, beside a scan and BLAKE3.

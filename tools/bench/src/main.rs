@@ -144,6 +144,7 @@ fn one(
     let ran = match scenario {
         Scenario::Commands => scenarios::commands::run(&mut bench),
         Scenario::Checks => scenarios::checks::run(&mut bench),
+        Scenario::Oauth => scenarios::oauth::run(&mut bench),
         Scenario::Fanout => scenarios::fanout::run(&mut bench),
         Scenario::Audit => scenarios::audit::run(&mut bench),
         Scenario::Growth => scenarios::growth::run(&mut bench),

@@ -32,7 +32,7 @@ struct ShowClockBody<'a> {
 )]
 pub async fn show_clock(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Admin)?;
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Admin).await?;
     let shown = app.service.clock_shown(&identity).await?;
     let body = ShowClockBody { standing: (&shown.standing).into(), recorded_beyond: (&shown.beyond).into() };
     Ok(answer::json(StatusCode::OK, &body))

@@ -75,7 +75,7 @@ struct RunView {
 )]
 pub async fn list_nodes(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit).await?;
     let now = app.service.clock().now();
     let nodes = app.service.nodes(&identity)?;
     let nodes = nodes.iter().map(|node| NodeView::of(node, now)).collect();

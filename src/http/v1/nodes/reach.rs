@@ -76,7 +76,7 @@ pub async fn reach(
     Path((origin, sequence)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let identity = caller::authorise_everywhere(&app, request.headers(), Scope::Audit)?;
+    let identity = caller::authorise_everywhere(&app, request.headers(), Scope::Audit).await?;
     let must_be = || {
         Problem::with_detail(
             Code::InvalidPath,

@@ -26,10 +26,18 @@ pub struct Http {
 impl Http {
     /// A POST of JSON, with `{}` where the slot is in the body.
     pub fn post(path: &str, headers: &str, body: &str, status: u16) -> Self {
+        Self::with_body(path, headers, "application/json", body, status)
+    }
+
+    /// A POST of a form, with `{}` where the slot is in the body.
+    pub fn form(path: &str, headers: &str, body: &str, status: u16) -> Self {
+        Self::with_body(path, headers, "application/x-www-form-urlencoded", body, status)
+    }
+
+    fn with_body(path: &str, headers: &str, media_type: &str, body: &str, status: u16) -> Self {
         let (first, last) = body.split_once("{}").unwrap_or((body, ""));
-        let before = format!(
-            "POST {path} HTTP/1.1\r\nHost: bench\r\n{headers}Content-Type: application/json\r\nContent-Length: "
-        );
+        let before =
+            format!("POST {path} HTTP/1.1\r\nHost: bench\r\n{headers}Content-Type: {media_type}\r\nContent-Length: ");
         let body = Some((first.as_bytes().to_vec(), last.as_bytes().to_vec()));
         Self { before: before.into_bytes(), body, after: Vec::new(), status: digits(status) }
     }

@@ -77,7 +77,8 @@ fn prepare(bench: &Bench<'_>, server: &Server, live: u64) -> anyhow::Result<Aske
     Ok(Asked { tickets: Arc::new(tickets), sessions, tokens })
 }
 
-fn issue(
+/// Issues so many through that path; the secrets.
+pub(super) fn issue(
     bench: &Bench<'_>,
     server: &Server,
     path: &str,
@@ -122,7 +123,14 @@ fn whoami() -> Http {
     Http::get("/sessions/whoami", "X-Session-Token: {}\r\n", 200)
 }
 
-fn full<P, S>(bench: &mut Bench<'_>, name: &str, at: SocketAddr, protocol: &P, scripts: Vec<S>) -> anyhow::Result<()>
+/// A rate over all connections.
+pub(super) fn full<P, S>(
+    bench: &mut Bench<'_>,
+    name: &str,
+    at: SocketAddr,
+    protocol: &P,
+    scripts: Vec<S>,
+) -> anyhow::Result<()>
 where
     P: crate::load::Protocol + Clone,
     S: crate::load::Script,
@@ -132,7 +140,8 @@ where
     Ok(())
 }
 
-fn cycles<T>(all: &Arc<Vec<T>>) -> Vec<Cycle<T>> {
+/// Each connection asks about all of them.
+pub(super) fn cycles<T>(all: &Arc<Vec<T>>) -> Vec<Cycle<T>> {
     (0..CONNECTIONS).map(|line| Cycle::new(all.clone(), line, CONNECTIONS)).collect()
 }
 

@@ -6,5 +6,6 @@ pub mod commands;
 pub mod compare;
 pub mod fanout;
 pub mod growth;
+pub mod oauth;
 pub mod storm;
 pub mod stream;
