@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::limits::MAX_GRANTED;
 use super::machine::Issued;
 use super::tokens::issued;
 use super::{Authentication, Call, CallerIdentity, Error, Failure, GrantRefusal, IssuedToken, Service};
@@ -18,8 +19,6 @@ use crate::keys::{SecretPrefix, mint};
 
 /// How long an access token of an application lasts at most.
 const ACCESS_SECONDS: u64 = 3_600;
-/// The most access tokens that one application may have from this process at a time: each is a record, and a row in memory.
-pub const MAX_GRANTED: usize = 10_000;
 /// Scopes of access tokens within `follow`: receivers of the Shared Signals Framework ask for them.
 pub const WITHIN_FOLLOW: [&str; 2] = ["ssf.read", "ssf.manage"];
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinError;
 
-use super::clients::MAX_GRANTED;
-use super::limits::MAX_PERSONAL_BYTES;
+use super::limits::{MAX_GRANTED, MAX_PERSONAL_BYTES};
 use crate::clock::NoRandomness;
 use crate::domain::{Forbidden, IssueTokenRejection, RecordId, Rejection, RequestId, RevokeRejection, Timestamp};
 use crate::event_log::{Fault, ReadError, SubmitError};

@@ -52,7 +52,7 @@ use crate::projection::{self, MemoryCounts, Projection, SnapshotError, StateSour
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
-pub use clients::{GrantedScope, MAX_GRANTED, WITHIN_FOLLOW};
+pub use clients::{GrantedScope, WITHIN_FOLLOW};
 pub use clock::{Beyond, BeyondCredential, ClockAccepted, ClockShown, MAX_LISTED};
 pub use cluster::{
     Cluster, ClusterTrouble, FilesError, Ingested, JoinedNode, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown,
@@ -67,7 +67,7 @@ pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
 pub use introspection::{Introspection, JwtSays, SubjectPage};
 pub use issue_facts::{IssueFacts, SessionFacts, TokenFacts};
-pub use limits::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
+pub use limits::{MAX_GRANTED, MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use lineage::TokenParent;
 pub use log_readers::LogReaders;
 pub use machine::{Committed, Filed, Hook, Ledger, Outcome};
