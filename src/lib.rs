@@ -42,6 +42,9 @@ pub mod setting;
 pub mod jose;
 
 #[cfg(feature = "server")]
+pub mod check;
+
+#[cfg(feature = "server")]
 pub mod cluster;
 
 #[cfg(feature = "server")]
