@@ -6,6 +6,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use authledger::check::{MAX_CREDENTIAL_BYTES, Presentation, presented};
 use authledger::cli::import::{self, DumpFormat};
 use authledger::clock::Clock;
 use authledger::cluster::{
@@ -27,6 +28,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::node::{self, ModelNode, at, seconds, subject, tenant};
@@ -35,7 +37,7 @@ use super::node::{self, ModelNode, at, seconds, subject, tenant};
 pub type Entry = fn(&[u8]);
 
 /// Every target. Each has a file of that name in `fuzz_targets/`, and a folder in `corpus/`.
-pub const TARGETS: [(&str, Entry); 8] = [
+pub const TARGETS: [(&str, Entry); 9] = [
     ("record", record),
     ("cursor", cursor),
     ("note", note),
@@ -44,6 +46,7 @@ pub const TARGETS: [(&str, Entry); 8] = [
     ("parcel", parcel),
     ("import", dump),
     ("decide", decided),
+    ("check", check),
 ];
 
 /// The key that signs here: the same as in `schema/vectors/replication.json` and `tree.json`.
@@ -61,6 +64,32 @@ fn sign(message: &[u8]) -> [u8; 64] {
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// The headers of a request present one credential with the characters of one, or none; and more lines never make a
+/// malformed request a good one.
+pub fn check(bytes: &[u8]) {
+    let sources = ["bearer", "header:x-session-token", "cookie:c"].map(|source| source.parse().expect("a place"));
+    let mut headers = HeaderMap::new();
+    let mut was_malformed = false;
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at(colon);
+        let value = HeaderValue::from_bytes(value.get(1..).unwrap_or_default().trim_ascii());
+        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) else { continue };
+        headers.append(name, value);
+        let malformed =
+            sources.iter().any(|source| presented(std::slice::from_ref(source), &headers) == Presentation::Malformed);
+        assert!(malformed || !was_malformed, "a line was overlooked");
+        was_malformed = malformed;
+        match presented(&sources, &headers) {
+            Presentation::Nothing | Presentation::Malformed => {}
+            Presentation::One(credential) => {
+                let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+                assert!((1..=MAX_CREDENTIAL_BYTES).contains(&credential.len()) && credential.bytes().all(is_plain));
+            }
+        }
+    }
 }
 
 /// A record is read as it is defined, or not at all, and has one spelling.

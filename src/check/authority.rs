@@ -31,6 +31,11 @@ pub trait Authority: Send + Sync + 'static {
     /// for changes first, and looks at the credential after that. That a credential expires is not a change.
     fn changed(&self, credential: &str) -> impl Future<Output = ()> + Send;
 
+    /// Whether it can tell now, as far as that does not depend on the credential: a balancer asks before it sends checks.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// The time by which it judges.
     fn now(&self) -> Timestamp;
 }

@@ -19,28 +19,12 @@ const OTHER_HEAD_BYTES: usize = 256;
 const BYTES_BESIDE_A_VALUE: usize = 4;
 
 const FIELDS: usize = 11;
-/// The names behind the prefix, in the order of [`Field`].
+/// The names behind the prefix, in the order of an identity's values.
 const NAMES: [&str; FIELDS] =
     ["subject", "tenant", "kind", "id", "issuer", "session", "client", "scope", "audience", "aal", "expires"];
-
-#[derive(Clone, Copy)]
-enum Field {
-    Subject,
-    Tenant,
-    Kind,
-    Id,
-    Issuer,
-    Session,
-    Client,
-    Scope,
-    Audience,
-    Aal,
-    Expires,
-}
-
-/// What is left empty where a head would be too large, in this order. Subject and tenant always fit.
-const EMPTIED: [&[Field]; 5] =
-    [&[Field::Scope, Field::Audience], &[Field::Client], &[Field::Aal], &[Field::Id], &[Field::Issuer]];
+/// What is left empty where a head would be too large, in this order: scope and audience, client, level, id, issuer.
+/// Subject and tenant always fit.
+const EMPTIED: [&[usize]; 5] = [&[7, 8], &[6], &[9], &[3], &[4]];
 
 /// The names of the identity headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +83,7 @@ impl IdentityHeaders {
                 break;
             }
             is_cut = true;
-            fields.iter().for_each(|field| values[*field as usize] = EMPTY);
+            fields.iter().for_each(|field| values[*field] = EMPTY);
         }
         Identity { values, is_cut }
     }

@@ -18,11 +18,13 @@ pub struct RuleName(Arc<str>);
 impl RuleName {
     /// The rule that exists without any settings.
     pub const DEFAULT: &str = "default";
+    /// The longest name.
+    pub const MAX_BYTES: usize = 64;
 
     /// The name, if it has the form of one. It stands in paths, so it needs no escapes.
     pub fn new(text: &str) -> Result<Self, Malformed> {
         let is_one = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
-        if matches!(text.len(), 1..=64) && text.bytes().all(is_one) {
+        if (1..=Self::MAX_BYTES).contains(&text.len()) && text.bytes().all(is_one) {
             Ok(Self(text.into()))
         } else {
             Err(Malformed("1 to 64 lower-case letters, digits, `_` and `-`"))

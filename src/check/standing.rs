@@ -34,14 +34,14 @@ impl CheckRule {
     pub fn judge(&self, standing: &Standing) -> CheckOutcome {
         let issuer = standing.issuer.as_deref();
         let is_one_of = |issuers: &[Box<str>]| issuers.iter().any(|one| Some(&**one) == issuer);
-        let is_meant_for = |one: &Box<str>| standing.audience.iter().any(|audience| **audience == **one);
+        let is_meant_for = |one: &str| standing.audience.iter().any(|audience| audience == one);
         if !self.kinds.contains(standing.kind) {
             CheckOutcome::OtherKind
         } else if self.tenants.as_ref().is_some_and(|tenants| !tenants.contains(&standing.tenant)) {
             CheckOutcome::OtherTenant
         } else if self.issuers.as_deref().is_some_and(|issuers| !is_one_of(issuers)) {
             CheckOutcome::OtherIssuer
-        } else if !self.audience.is_empty() && !self.audience.iter().any(is_meant_for) {
+        } else if !self.audience.is_empty() && !self.audience.iter().any(|one| is_meant_for(one)) {
             CheckOutcome::OtherAudience
         } else if !self.has_scopes(standing.scope.as_deref().unwrap_or_default()) {
             CheckOutcome::NoScope

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::ROOT_TOKEN_VARIABLE;
 use crate::domain::Malformed;
 use crate::http::Surface;
+use crate::http::check::CheckConfigError;
 use crate::setting::{SettingPlace, ValueError};
 
 /// Why the settings are refused: the problem, its place, and what to do.
@@ -35,6 +36,9 @@ pub enum ConfigError {
         key: &'static str,
         must_be: Malformed,
     },
+    /// The settings of checks can't be used.
+    #[error(transparent)]
+    Checks(#[from] CheckConfigError),
     /// A table of NATS servers can't be used.
     #[error("use the [[nats]] of {region:?} in {}: its `{key}` must be {must_be}", path.display())]
     Nats {
@@ -77,6 +81,12 @@ pub enum ConfigError {
         given: SettingPlace,
         /// The key of the other.
         missing: &'static str,
+    },
+    /// Checks are to be answered with TLS, and there is no certificate.
+    #[error("use {place} without a certificate: give --tls-certificate and --tls-key too")]
+    NoCertificate {
+        /// The place where it was set.
+        place: SettingPlace,
     },
     /// Nothing would be served.
     #[error("use {place}: the list is empty, so nothing would be served; name at least one of {}", Surface::names())]

@@ -1,6 +1,7 @@
 //! The use cases: the only way in. One function for each, one append each.
 
 mod applications;
+mod checks;
 mod clients;
 mod clock;
 mod cluster;
@@ -35,6 +36,7 @@ mod status_lists;
 mod target;
 mod tickets;
 mod tokens;
+mod uses;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,6 +54,7 @@ use crate::projection::{self, MemoryCounts, Projection, SnapshotError, StateSour
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
+pub use checks::{Reached, RevocableName};
 pub use clients::{GrantedScope, WITHIN_FOLLOW};
 pub use clock::{Beyond, BeyondCredential, ClockAccepted, ClockShown, MAX_LISTED};
 pub use cluster::{
@@ -89,6 +92,7 @@ pub use status_lists::{ServedStatusList, StatusListAnswer, StatusListSettings};
 pub use target::{Target, kind_by_form, looks_like_jwt};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, SessionToken};
+pub use uses::{ReportedUse, UseOutcome};
 
 use clients::Clients;
 use clock::{Marks, Timekeeper};

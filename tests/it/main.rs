@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod check;
 mod circles;
 mod cli;
 mod clients;
