@@ -42,6 +42,9 @@ pub mod setting;
 pub mod jose;
 
 #[cfg(feature = "server")]
+pub mod compact;
+
+#[cfg(feature = "server")]
 pub mod cluster;
 
 #[cfg(feature = "server")]
@@ -49,6 +52,9 @@ pub mod service;
 
 #[cfg(feature = "server")]
 pub mod feed;
+
+#[cfg(feature = "server")]
+pub mod follower;
 
 #[cfg(feature = "server")]
 pub mod http;
