@@ -41,7 +41,6 @@ pub mod setting;
 #[cfg(feature = "server")]
 pub mod jose;
 
-#[cfg(feature = "server")]
 pub mod compact;
 
 #[cfg(feature = "server")]
@@ -53,7 +52,6 @@ pub mod service;
 #[cfg(feature = "server")]
 pub mod feed;
 
-#[cfg(feature = "server")]
 pub mod follower;
 
 #[cfg(feature = "server")]

@@ -80,10 +80,13 @@ impl<'a> Bytes<'a> {
         Timestamp::from_millis(self.integer()?).ok_or(CompactError::Damaged("an instant out of range"))
     }
 
-    /// An instant in whole seconds; the last one stands for all later ones.
+    /// An instant in whole seconds. The last one there is has a part of a second, and is written as the next second.
     pub fn seconds(&mut self) -> Result<Timestamp, CompactError> {
-        let millis = self.integer()?.saturating_mul(1_000);
-        Ok(Timestamp::from_millis(millis).unwrap_or(Timestamp::MAX))
+        let seconds = self.integer()?;
+        if seconds > Timestamp::MAX.as_millis().div_ceil(1_000) {
+            return Err(CompactError::Damaged("an instant out of range"));
+        }
+        Ok(Timestamp::from_millis(seconds * 1_000).unwrap_or(Timestamp::MAX))
     }
 
     pub fn mark(&mut self) -> Result<Mark, CompactError> {

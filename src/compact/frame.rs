@@ -28,6 +28,7 @@ const REVOKED: u8 = 5;
 const HEARTBEAT: u8 = 6;
 const GAP: u8 = 7;
 const END: u8 = 8;
+const PAUSE: u8 = MAY_BE_IGNORED;
 
 /// A part of a snapshot or of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub enum Frame {
     Gap { cursor: String },
     /// The server closes the stream.
     End { reason: String, cursor: String },
+    /// The next part of a snapshot takes time. Readers pass over it.
+    Pause,
 }
 
 /// What the marks are of.
@@ -62,7 +65,7 @@ pub struct Head {
     /// The key of all marks that follow.
     pub key: MarkKey,
     pub now: Timestamp,
-    /// The cursor to follow from.
+    /// The cursor to follow from; empty in a stream.
     pub cursor: String,
 }
 
@@ -108,6 +111,7 @@ impl Frame {
             Self::Heartbeat { .. } => HEARTBEAT,
             Self::Gap { .. } => GAP,
             Self::End { .. } => END,
+            Self::Pause => PAUSE,
         }
     }
 
@@ -151,6 +155,7 @@ impl Frame {
                 put_text(reason, out);
                 put_text(cursor, out);
             }
+            Self::Pause => {}
         }
     }
 

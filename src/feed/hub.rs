@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::cursor::Cursor;
 use super::frame::Frame;
+use super::snapshots::Snapshots;
 use crate::domain::{LedgerId, Position, Timestamp};
 use crate::event_log::{Base, Head};
 use crate::service::{Bounds, Committed, FairShare, Hook, LogReaders};
@@ -53,6 +54,8 @@ pub struct Hub {
     pub(super) pages: LogReaders,
     /// Followers that look up where they continue.
     pub(super) places: Arc<FairShare>,
+    /// The compact snapshots that followers read.
+    pub snapshots: Arc<Snapshots>,
 }
 
 struct RecentFrames {
@@ -83,6 +86,7 @@ impl Hub {
             news: watch::Sender::new(position),
             pages: LogReaders::new(PAGING, NICENESS),
             places: FairShare::new(PLACING),
+            snapshots: Arc::default(),
         })
     }
 

@@ -101,6 +101,7 @@ impl CompactFeed {
             }
             (Frame::Gap { cursor }, Some(_)) => Heard::Gap { cursor },
             (Frame::End { reason, cursor }, Some(_)) => Heard::End { reason, cursor },
+            (Frame::Pause, Some(_)) => Heard::Part,
         };
         Ok(Some(heard))
     }

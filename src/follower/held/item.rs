@@ -62,7 +62,8 @@ pub enum ItemError {
 }
 
 impl RevocationItem {
-    pub(super) fn change(&self, key: &MarkKey) -> Result<Change, ItemError> {
+    /// What the item adds for followers that keep marks under that key.
+    pub fn change(&self, key: &MarkKey) -> Result<Change, ItemError> {
         let kinds = |name: &&String| name.parse::<Kind>().is_ok();
         let cohort = self.cohort.iter().flatten().next();
         let parts = ItemParts {
