@@ -40,7 +40,7 @@ pub type HighestGeneration = Arc<BTreeMap<Origin, Sequence>>;
 #[derive(Debug)]
 pub struct Held {
     /// The marks of each key, in the order in which the keys came; none comes after one that is not set.
-    layers: [OnceLock<Layer>; MAX_KEYS],
+    layers: [OnceLock<Arc<Layer>>; MAX_KEYS],
     buckets: Buckets,
     highest: RwLock<HighestGeneration>,
     /// The latest instant that was heard of, in milliseconds.
@@ -56,8 +56,8 @@ pub struct Held {
 pub struct TooManyKeys;
 
 /// A key of which marks are held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldKey(usize);
+#[derive(Clone, Debug)]
+pub struct HeldKey(Arc<Layer>);
 
 /// How much is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,28 +84,22 @@ impl Held {
     /// The key to apply changes under. Marks of other keys stay in force.
     pub fn key(&self, key: &MarkKey) -> Result<HeldKey, TooManyKeys> {
         let _changing = self.changing.lock();
-        for (at, place) in self.layers.iter().enumerate() {
-            if *place.get_or_init(|| Layer::new(key.clone())).key() == *key {
-                return Ok(HeldKey(at));
-            }
-        }
-        Err(TooManyKeys)
+        let places = self.layers.iter().map(|place| place.get_or_init(|| Arc::new(Layer::new(key.clone()))));
+        places.into_iter().find(|layer| layer.key() == key).map(|layer| HeldKey(layer.clone())).ok_or(TooManyKeys)
     }
 
     /// Takes a revocation. One that comes again, or late, changes nothing: a revocation is never taken back.
-    pub fn apply(&self, HeldKey(at): HeldKey, change: &Change) {
-        let Some(layer) = self.layers[at].get() else { return };
+    pub fn apply(&self, HeldKey(layer): &HeldKey, change: &Change) {
         let _changing = self.changing.lock();
         let number = self.buckets.number(bucket(change.retain_until, self.now()));
         change.plain.iter().for_each(|mark| layer.plain.insert(mark, number, &self.buckets));
         change.scoped.iter().for_each(|mark| layer.scoped.insert(mark, number, &self.buckets));
-        self.apply_wholes(layer, &change.wholes);
+        self.revoke_wholes(layer, &change.wholes);
         self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Takes a block of a snapshot.
-    pub fn apply_block(&self, HeldKey(at): HeldKey, block: &MarkBlock) {
-        let Some(layer) = self.layers[at].get() else { return };
+    pub fn apply_block(&self, HeldKey(layer): &HeldKey, block: &MarkBlock) {
         let _changing = self.changing.lock();
         let number = self.buckets.number(bucket(block.retain_until, self.now()));
         if block.scoped {
@@ -117,14 +111,13 @@ impl Held {
     }
 
     /// Takes subjects and cohorts of a snapshot.
-    pub fn apply_whole(&self, HeldKey(at): HeldKey, wholes: &[WholeChange]) {
-        let Some(layer) = self.layers[at].get() else { return };
+    pub fn apply_wholes(&self, HeldKey(layer): &HeldKey, wholes: &[WholeChange]) {
         let _changing = self.changing.lock();
-        self.apply_wholes(layer, wholes);
+        self.revoke_wholes(layer, wholes);
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    fn apply_wholes(&self, layer: &Layer, wholes: &[WholeChange]) {
+    fn revoke_wholes(&self, layer: &Layer, wholes: &[WholeChange]) {
         for whole in wholes {
             // Before the revocation itself: a credential that is introspected from now on was judged with it.
             self.note(&whole.generation);
@@ -149,22 +142,22 @@ impl Held {
 
     /// Takes a JSON item, and says what it adds.
     pub fn apply_item(&self, item: &RevocationItem) -> Result<Change, ItemError> {
-        let at = self.key_of_items()?;
-        let layer = self.layers[at.0].get();
-        let change = layer.map(|layer| item.change(layer.key())).transpose()?.unwrap_or_default();
-        self.apply(at, &change);
+        let key = self.key_of_items()?;
+        let change = item.change(key.0.key())?;
+        self.apply(&key, &change);
         Ok(change)
     }
 
     /// Items bring no key: they are kept under the first one, which is a random one if none has come in a frame.
     fn key_of_items(&self) -> Result<HeldKey, ItemError> {
-        if self.layers[0].get().is_none() {
-            let mut bytes = [0; 32];
-            getrandom::fill(&mut bytes).map_err(|_| ItemError::NoRandomness)?;
-            let _changing = self.changing.lock();
-            self.layers[0].get_or_init(|| Layer::new(MarkKey::from_bytes(bytes)));
+        if let Some(layer) = self.layers[0].get() {
+            return Ok(HeldKey(layer.clone()));
         }
-        Ok(HeldKey(0))
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|_| ItemError::NoRandomness)?;
+        let _changing = self.changing.lock();
+        let layer = self.layers[0].get_or_init(|| Arc::new(Layer::new(MarkKey::from_bytes(bytes))));
+        Ok(HeldKey(layer.clone()))
     }
 
     /// For each origin the largest sequence among all generations held: what a credential that is introspected from now on is

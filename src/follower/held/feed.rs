@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Held, HeldKey, TooManyKeys};
-use crate::compact::{Change, CompactError, Decoder, Frame, MarkBlock};
+use crate::compact::{Change, CompactError, Decoder, Frame};
 use crate::domain::{LedgerId, Origin, Timestamp};
 
 /// What was heard.
@@ -71,16 +71,20 @@ impl CompactFeed {
             return if self.decoder.is_empty() { Ok(None) } else { Err(FeedError::AfterTheEnd) };
         }
         let Some(frame) = self.decoder.next_frame()? else { return Ok(None) };
-        let heard = match (frame, self.key) {
+        let heard = match (frame, self.key.clone()) {
             (Frame::Head(head), None) => {
                 self.held.hear(head.now);
                 self.key = Some(self.held.key(&head.key)?);
                 Heard::Head { ledger: head.ledger, cursor: head.cursor, now: head.now }
             }
             (Frame::Head(_), Some(_)) | (_, None) => return Err(FeedError::NoHead),
-            (Frame::Marks(block), Some(key)) => self.block(key, &block),
+            (Frame::Marks(block), Some(key)) => {
+                self.held.apply_block(&key, &block);
+                self.found += block.marks.len() as u64;
+                Heard::Part
+            }
             (Frame::Wholes(wholes), Some(key)) => {
-                self.held.apply_whole(key, &wholes);
+                self.held.apply_wholes(&key, &wholes);
                 self.found += wholes.len() as u64;
                 Heard::Part
             }
@@ -92,7 +96,7 @@ impl CompactFeed {
                 return Err(FeedError::OtherCount { count, found: self.found });
             }
             (Frame::Revoked { cursor, change }, Some(key)) => {
-                self.held.apply(key, &change);
+                self.held.apply(&key, &change);
                 Heard::Revoked { cursor, change }
             }
             (Frame::Heartbeat { cursor, now, behind }, Some(_)) => {
@@ -104,11 +108,5 @@ impl CompactFeed {
             (Frame::Pause, Some(_)) => Heard::Part,
         };
         Ok(Some(heard))
-    }
-
-    fn block(&mut self, key: HeldKey, block: &MarkBlock) -> Heard {
-        self.held.apply_block(key, block);
-        self.found += block.marks.len() as u64;
-        Heard::Part
     }
 }

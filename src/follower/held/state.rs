@@ -4,7 +4,7 @@
 //! form is refused, and the snapshot is loaded instead.
 
 use std::io::{self, Write};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::Held;
 use super::layer::Layer;
@@ -39,7 +39,7 @@ impl Held {
         let highest = self.highest_generation();
         out.number(highest.len() as u64)?;
         highest.iter().try_for_each(|(origin, sequence)| out.place(*origin, *sequence))?;
-        let layers: Vec<&Layer> = self.layers.iter().map_while(OnceLock::get).collect();
+        let layers: Vec<_> = self.layers.iter().map_while(OnceLock::get).collect();
         out.number(layers.len() as u64)?;
         layers.iter().try_for_each(|layer| out.layer(layer))?;
         // Last: a mark that came meanwhile has a number that came meanwhile.
@@ -65,7 +65,7 @@ impl Held {
         let layers = saved.count(1)?;
         for place in held.layers.get(..layers).ok_or(StateError::Form)? {
             let layer = saved.layer()?;
-            place.get_or_init(|| layer);
+            place.get_or_init(|| Arc::new(layer));
         }
         let ends = held.buckets.ends().map(|_| saved.number()).collect::<Result<Vec<_>, _>>()?;
         held.buckets.restore(ends);

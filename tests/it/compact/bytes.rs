@@ -103,7 +103,7 @@ fn a_follower_that_has_little_at_a_time_keeps_its_memory_small() {
     let key = held.key(&key(1)).unwrap();
     let all = marks(3, 1 << 20);
     for one in all.chunks(16) {
-        held.apply(key, &change(one, 86_400_000));
+        held.apply(&key, &change(one, 86_400_000));
     }
     let memory = held.mark_bytes() as f64 / all.len() as f64;
     println!("{memory:.1} bytes a mark, each by itself");
