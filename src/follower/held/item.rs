@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 
 use super::TooManyKeys;
 use crate::compact::{AgeLimit, Change, ItemParts, MarkKey};
@@ -41,7 +41,7 @@ pub struct RevocationItem {
     pub origin: String,
     #[serde(default)]
     pub sequence: u64,
-    /// Absent: it is kept permanently.
+    /// Absent, or an instant that can't be read, such as one after the year 9999: it is kept permanently.
     #[serde(default, deserialize_with = "instant")]
     pub retain_until: Option<Timestamp>,
 }
@@ -109,8 +109,10 @@ fn origin_of(text: &str) -> Result<Origin, ItemError> {
 }
 
 fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
-    let instant: jiff::Timestamp = text.parse().map_err(de::Error::custom)?;
-    let millis = u64::try_from(instant.as_millisecond()).unwrap_or_default();
-    Ok(Some(Timestamp::from_millis(millis).unwrap_or(Timestamp::MAX)))
+    let text = Option::<String>::deserialize(from)?;
+    let read = |text: String| {
+        let instant: jiff::Timestamp = text.parse().ok()?;
+        Timestamp::from_millis(u64::try_from(instant.as_millisecond()).unwrap_or_default())
+    };
+    Ok(text.and_then(read))
 }
