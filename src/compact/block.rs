@@ -3,7 +3,7 @@
 //! Marks are as good as random, so the gaps of `n` of them are geometrically distributed with a mean of 2^88 / n. With a
 //! divisor of the power of two next to that mean, a gap takes about a tenth of a bit more than it must.
 
-use super::decoder::CompactError;
+use super::error::CompactError;
 use super::mark::{MARK_BYTES, Mark};
 
 /// The most marks in a block. Larger ones would save half a bit a mark for each doubling.

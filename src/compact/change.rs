@@ -1,8 +1,9 @@
 //! What a revocation adds to what a follower holds.
 
-use super::bytes::{Bytes, put_integer, put_seconds};
-use super::decoder::CompactError;
+use super::bytes::Bytes;
+use super::error::CompactError;
 use super::mark::{Due, Mark, MarkKey, WholeName, Whose, revoked_names};
+use super::written::{put_integer, put_seconds};
 use crate::domain::{Kind, Kinds, Origin, Sequence, Timestamp};
 
 /// The bytes of the shortest entry for a subject or cohort, in a frame.
@@ -46,7 +47,7 @@ pub struct ItemParts<'a> {
 pub struct Change {
     /// Until when it is kept: whole seconds.
     pub retain_until: Timestamp,
-    /// The marks of a credential that is revoked, whoever has it.
+    /// The marks of a credential that is revoked for any tenant and subject.
     pub plain: Vec<Mark>,
     /// The marks of a credential that is revoked if it is somebody's.
     pub scoped: Vec<Mark>,

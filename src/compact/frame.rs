@@ -3,10 +3,11 @@
 use uuid::Uuid;
 
 use super::block::{self, MAX_BLOCK_MARKS};
-use super::bytes::{Bytes, put_integer, put_seconds, put_text};
+use super::bytes::Bytes;
 use super::change::{Change, WholeChange};
-use super::decoder::CompactError;
+use super::error::CompactError;
 use super::mark::{MARK_BYTES, Mark, MarkKey};
+use super::written::{put_integer, put_seconds, put_text};
 use crate::domain::{LedgerId, Origin, Timestamp};
 
 /// The version in the first frame.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::bytes::put_text;
+use super::written::put_text;
 
 /// The length of a mark. 88 bits: at ten million marks a wrong hit is rarer than one in 2^64.
 pub const MARK_BYTES: usize = 11;

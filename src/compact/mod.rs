@@ -8,14 +8,17 @@ mod bucket;
 mod bytes;
 mod change;
 mod decoder;
+mod error;
 mod frame;
 mod mark;
 mod sorter;
+mod written;
 
 pub use block::MAX_BLOCK_MARKS;
 pub use bucket::bucket;
 pub use change::{AgeLimit, Change, ItemParts, MarkedKinds, WholeChange};
-pub use decoder::{CompactError, Decoder};
+pub use decoder::Decoder;
+pub use error::CompactError;
 pub use frame::{Frame, Head, MAX_BODY_BYTES, MarkBlock, VERSION};
 pub use mark::{
     CredentialName, Due, MARK_BYTES, Mark, MarkKey, PresentedNames, WholeName, Whose, presented_names, revoked_names,

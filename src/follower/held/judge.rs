@@ -10,7 +10,7 @@ use super::wholes::Whole;
 use crate::compact::{AgeLimit, PresentedNames, WholeName, presented_names};
 use crate::domain::{Origin, Sequence};
 
-/// Why a credential is refused, in the order of the rules. `stale` is not among them: whoever follows knows that.
+/// Why a credential is refused, in the order of the rules. `stale` is not among them: the program that follows knows that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RefusalReason {
     Revoked,

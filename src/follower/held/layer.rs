@@ -4,7 +4,7 @@ use super::marks::Marks;
 use super::wholes::Wholes;
 use crate::compact::{CredentialName, Due, Mark, MarkKey, WholeName, Whose};
 
-/// Lists of the marks that hold whoever has the credential: 65,536, so that each of ten million marks is in a list of some 150.
+/// Lists of the marks that hold for every tenant and subject: 65,536, so that each of ten million marks is in a list of some 150.
 const PLAIN_PREFIX: usize = 2;
 /// The same for marks that depend on whose the credential is; a ledger bounds their number.
 const SCOPED_PREFIX: usize = 1;

@@ -127,7 +127,7 @@ fn is_before(entry: &Entry, mark: &Mark) -> bool {
 /// The place of the mark, or the one where it would be.
 fn find<const PREFIX: usize>(list: &[Entry], mark: &Mark) -> Result<usize, usize> {
     let next = [0, 1, 2, 3].map(|at| mark.0[PREFIX + at]);
-    let mut at = (u64::from(u32::from_be_bytes(next)) * list.len() as u64 >> 32) as usize;
+    let mut at = ((u64::from(u32::from_be_bytes(next)) * list.len() as u64) >> 32) as usize;
     while list.get(at).is_some_and(|entry| is_before(entry, mark)) {
         at += 1;
     }

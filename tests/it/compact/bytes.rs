@@ -65,7 +65,11 @@ fn a_million_marks_take_hardly_more_than_they_must() {
     let all = marks(1, COUNT);
     for (name, retained, bound) in [
         // One block.
-        ("kept for the same time", Box::new(|_: usize| 86_400_000_u64) as Box<dyn Fn(usize) -> u64>, entropy(COUNT) + 0.12),
+        (
+            "kept for the same time",
+            Box::new(|_: usize| 86_400_000_u64) as Box<dyn Fn(usize) -> u64>,
+            entropy(COUNT) + 0.12,
+        ),
         // The time that is left is spread, so the marks are spread over buckets: four bits more.
         (
             "kept for any time within a day",
@@ -116,8 +120,7 @@ fn a_snapshot_that_is_cut_or_changed_anywhere_is_refused() {
     let changes = || (0..20).map(|n| change(&marks(n, 3), n * 100_000_000));
     let bytes = snapshot(&key(1), changes(), 8);
     let held = Arc::new(Held::new(at(NOW)));
-    let outcome =
-        |bytes: &[u8]| hear(&held, bytes, 100).map(|heard| heard.last() == Some(&Heard::Complete));
+    let outcome = |bytes: &[u8]| hear(&held, bytes, 100).map(|heard| heard.last() == Some(&Heard::Complete));
     assert_eq!(outcome(&bytes), Ok(true));
     for end in 0..bytes.len() {
         assert_ne!(outcome(&bytes[..end]), Ok(true), "cut at {end}");

@@ -191,7 +191,7 @@ proptest! {
 }
 
 #[test]
-fn what_need_not_be_kept_is_forgotten_and_erased_subjects_are_not() {
+fn a_follower_forgets_in_time_and_keeps_erased_subjects() {
     let day = 86_400_000;
     let later = |millis: u64| at(NOW + millis).to_string();
     let ticket = |number: u64, retained: u64| json!({"type": "ticket.revoked", "kind": "ticket", "digest": digest(number).to_string(), "retain_until": later(retained)});
