@@ -44,6 +44,8 @@ pub mod jose;
 #[cfg(feature = "server")]
 pub mod check;
 
+pub mod compact;
+
 #[cfg(feature = "server")]
 pub mod cluster;
 
@@ -52,6 +54,8 @@ pub mod service;
 
 #[cfg(feature = "server")]
 pub mod feed;
+
+pub mod follower;
 
 #[cfg(feature = "server")]
 pub mod http;

@@ -12,12 +12,14 @@ use authledger::clock::Clock;
 use authledger::cluster::{
     Anchors, CarriedAnnouncement, IngestContext, Parcel, ParcelVerdict, RequestSignature, SignedHead, judge,
 };
+use authledger::compact::{Decoder, Frame};
 use authledger::domain::{
     Command, CredentialId, CredentialRef, Digest, Import, ImportedLife, Kind, LedgerId, Members, NodeKey, Origin,
     OwnSessions, Reads, Sequence, State, Thumbprint, Timestamp, View as _,
 };
 use authledger::event_log::{Chain, ChainHash, Head, decode, decode_by_definition, encode};
 use authledger::feed::Cursor;
+use authledger::follower::held::{CompactFeed, Held};
 use authledger::jose::{
     Binding, KeySet, OwnKeys, ParsedToken, Possession, Proof, ProofError, Proofs, TargetUri, TrustedIssuers,
 };
@@ -37,7 +39,7 @@ use super::node::{self, ModelNode, at, seconds, subject, tenant};
 pub type Entry = fn(&[u8]);
 
 /// Every target. Each has a file of that name in `fuzz_targets/`, and a folder in `corpus/`.
-pub const TARGETS: [(&str, Entry); 9] = [
+pub const TARGETS: [(&str, Entry); 10] = [
     ("record", record),
     ("cursor", cursor),
     ("note", note),
@@ -47,6 +49,7 @@ pub const TARGETS: [(&str, Entry); 9] = [
     ("import", dump),
     ("decide", decided),
     ("check", check),
+    ("compact", compact),
 ];
 
 /// The key that signs here: the same as in `schema/vectors/replication.json` and `tree.json`.
@@ -283,6 +286,41 @@ pub fn dump(bytes: &[u8]) {
             assert!(body.lines().all(|line| serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object())));
         }
     }
+}
+
+/// A frame is read back as it was read, and has one spelling. A follower takes or refuses any frames, and any file of what it held.
+pub fn compact(bytes: &[u8]) {
+    let (code, body) = bytes.split_first().map_or((0, bytes), |(code, body)| (*code, body));
+    let mut framed = vec![code];
+    framed.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    framed.extend_from_slice(body);
+    framed.extend_from_slice(&blake3::hash(&framed).as_bytes()[..8]);
+    for input in [bytes, &framed] {
+        let mut decoder = Decoder::default();
+        decoder.push(input);
+        while let Ok(Some(frame)) = decoder.next_frame() {
+            let written = frame.to_bytes();
+            assert!(input.windows(written.len()).any(|part| part == written), "it has two spellings");
+            apply(&frame);
+        }
+    }
+    let saved = [bytes, blake3::hash(bytes).as_bytes()].concat();
+    let _ = (Held::restore(bytes), Held::restore(&saved));
+}
+
+fn apply(frame: &Frame) {
+    thread_local! {
+        static HELD: Arc<Held> = Arc::new(Held::new(at(0)));
+    }
+    let head = authledger::compact::Head {
+        ledger: ledger(),
+        key: authledger::compact::MarkKey::from_bytes([1; 32]),
+        now: at(0),
+        cursor: String::new(),
+    };
+    let mut feed = HELD.with(|held| CompactFeed::new(held.clone()));
+    feed.push(&[Frame::Head(head).to_bytes(), frame.to_bytes()].concat());
+    while let Ok(Some(_)) = feed.hear() {}
 }
 
 /// The most commands that one input makes.

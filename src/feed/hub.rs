@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::cursor::Cursor;
 use super::frame::Frame;
+use super::snapshots::Snapshots;
 use super::watchers::Watchers;
 use crate::domain::{LedgerId, Position, Timestamp};
 use crate::event_log::{Base, Head};
@@ -54,6 +55,8 @@ pub struct Hub {
     pub(super) pages: LogReaders,
     /// Followers that look up where they continue.
     pub(super) places: Arc<FairShare>,
+    /// The compact snapshots that followers read.
+    pub snapshots: Arc<Snapshots>,
     watchers: Arc<Watchers>,
 }
 
@@ -85,6 +88,7 @@ impl Hub {
             news: watch::Sender::new(position),
             pages: LogReaders::new(PAGING, NICENESS),
             places: FairShare::new(PLACING),
+            snapshots: Arc::default(),
             watchers: Arc::default(),
         })
     }

@@ -44,6 +44,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::compact::MarkKey;
 use crate::domain::{
     Caller, CredentialView as _, Decision, Digest, Grants, Idempotency, LedgerId, Origin, Policy, Position, RecordId,
     Registration, Request, RequestId, Scope, Tenant, Timestamp, UseCase, View as _, decide,
@@ -206,6 +207,7 @@ struct Fixed {
     policy: Policy,
     trusted: TrustedIssuers,
     pseudonyms: Pseudonyms,
+    mark_key: MarkKey,
 }
 
 /// Work that is done by few callers at a time, or by one.
@@ -327,6 +329,11 @@ impl Service {
     /// The writer's observations around the log's files.
     pub fn observed(&self) -> Observed {
         self.log.writer.observed()
+    }
+
+    /// The key of the marks that this node tells followers.
+    pub fn mark_key(&self) -> &MarkKey {
+        &self.fixed.mark_key
     }
 
     /// Whether subjects are pseudonyms in this ledger.

@@ -14,6 +14,7 @@ mod cli;
 mod clients;
 mod clocks;
 mod cluster;
+mod compact;
 mod compat;
 mod dependencies;
 mod documents;

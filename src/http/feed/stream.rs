@@ -11,9 +11,11 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::query::StreamForm;
 use super::{SNAPSHOT_PATH, still_following};
+use crate::compact;
 use crate::domain::Position;
-use crate::feed::{FollowError, Follower, FrameFormat, event_bytes};
+use crate::feed::{FollowError, Follower, Frame, FrameFormat, event_bytes};
 use crate::http::SharedApp;
 
 /// Revocations that go into one chunk of the body.
@@ -48,7 +50,7 @@ pub struct FollowerConnection {
     follower: Follower,
     /// Presented again at each heartbeat: an application that was removed does not follow on.
     secret: Arc<crate::domain::Secret>,
-    format: FrameFormat,
+    form: StreamForm,
     news: watch::Receiver<Position>,
     stop: watch::Receiver<bool>,
     beat_at: Instant,
@@ -90,7 +92,7 @@ impl Drop for CountedFollower {
 
 impl FollowerConnection {
     /// The connection of a follower that presented that secret.
-    pub fn new(app: &SharedApp, follower: Follower, secret: crate::domain::Secret, format: FrameFormat) -> Self {
+    pub fn new(app: &SharedApp, follower: Follower, secret: crate::domain::Secret, form: StreamForm) -> Self {
         Self {
             news: app.hub.news(),
             stop: app.stop.clone(),
@@ -98,7 +100,7 @@ impl FollowerConnection {
             app: app.clone(),
             follower,
             secret: Arc::new(secret),
-            format,
+            form,
             beat_at: Instant::now() + app.options.heartbeat,
             hidden_told_at: Instant::now(),
             hidden: false,
@@ -169,16 +171,9 @@ impl FollowerConnection {
         }
     }
 
-    fn frames(&mut self, frames: &[Arc<crate::feed::Frame>]) -> Bytes {
+    fn frames(&mut self, frames: &[Arc<Frame>]) -> Bytes {
         self.hidden = false;
-        let one = |frame: &Arc<crate::feed::Frame>| {
-            let audit = self.follower.filter().audits(frame.filed());
-            if self.follower.shares_cursors() {
-                frame.bytes(self.format, audit)
-            } else {
-                frame.bytes_at(self.format, audit, &frame.cursor.at_least(self.follower.ahead()))
-            }
-        };
+        let one = |frame: &Arc<Frame>| self.frame(frame);
         match frames {
             // The usual case: what all followers share goes out as it is.
             [frame] => one(frame),
@@ -193,19 +188,44 @@ impl FollowerConnection {
         }
     }
 
+    fn frame(&self, frame: &Frame) -> Bytes {
+        let own = (!self.follower.shares_cursors()).then(|| frame.cursor.at_least(self.follower.ahead()));
+        let audit = self.follower.filter().audits(frame.filed());
+        let key = self.app.service.mark_key();
+        match (self.form, own) {
+            (StreamForm::Text(format), None) => frame.bytes(format, audit),
+            (StreamForm::Text(format), Some(cursor)) => frame.bytes_at(format, audit, &cursor),
+            (StreamForm::Compact, None) => frame.compact(key),
+            (StreamForm::Compact, Some(cursor)) => frame.compact_at(key, &cursor),
+        }
+    }
+
     /// A gap goes before the start: a follower that receives only half of this must not come back with a cursor that
     /// hides it.
     fn opening(&mut self) -> Bytes {
         let gap = if self.follower.take_gap() { self.gap() } else { Bytes::new() };
-        let start = match self.format {
-            FrameFormat::EventStream => format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.follower.cursor()).into(),
-            FrameFormat::Lines => self.heartbeat(),
+        let start = match self.form {
+            StreamForm::Text(FrameFormat::EventStream) => {
+                format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.follower.cursor()).into()
+            }
+            StreamForm::Text(FrameFormat::Lines) | StreamForm::Compact => self.heartbeat(),
         };
-        [gap, start].concat().into()
+        [self.head(), gap, start].concat().into()
+    }
+
+    /// In the compact form the key comes first. The cursor comes with the heartbeat, after a gap.
+    fn head(&self) -> Bytes {
+        if self.form != StreamForm::Compact {
+            return Bytes::new();
+        }
+        let service = &self.app.service;
+        let (ledger, key, now) = (service.ledger(), service.mark_key().clone(), service.clock().now());
+        made(&compact::Frame::Head(compact::Head { ledger, key, now, cursor: String::new() }))
     }
 
     fn tell_hidden(&mut self) -> Option<Bytes> {
-        if !self.hidden || self.format == FrameFormat::Lines || self.hidden_told_at.elapsed() < HIDDEN_EVERY {
+        let by_id = self.form == StreamForm::Text(FrameFormat::EventStream);
+        if !self.hidden || !by_id || self.hidden_told_at.elapsed() < HIDDEN_EVERY {
             return None;
         }
         self.hidden = false;
@@ -227,19 +247,37 @@ impl FollowerConnection {
         let cursor = self.follower.cursor().to_string();
         let now = self.app.service.clock().now();
         let behind = self.follower.behind_millis(self.app.service.origin(), now);
+        let StreamForm::Text(format) = self.form else {
+            return made(&compact::Frame::Heartbeat { cursor, now, behind: behind.into_iter().collect() });
+        };
         let behind_ms = behind.into_iter().map(|(origin, millis)| (origin.to_string(), millis)).collect();
         let data = Heartbeat { cursor: &cursor, now: now.to_string(), behind_ms };
-        event_bytes(self.format, "heartbeat", Some(&cursor), &data)
+        event_bytes(format, "heartbeat", Some(&cursor), &data)
     }
 
     fn gap(&self) -> Bytes {
         let cursor = self.follower.cursor().to_string();
-        event_bytes(self.format, "gap", Some(&cursor), &GapFrame { snapshot: SNAPSHOT_PATH, cursor: &cursor })
+        match self.form {
+            StreamForm::Text(format) => {
+                let data = GapFrame { snapshot: SNAPSHOT_PATH, cursor: &cursor };
+                event_bytes(format, "gap", Some(&cursor), &data)
+            }
+            StreamForm::Compact => made(&compact::Frame::Gap { cursor }),
+        }
     }
 
     fn end(&mut self, reason: &str) -> Bytes {
         self.step = StreamStep::Done;
         let cursor = self.follower.cursor().to_string();
-        event_bytes(self.format, "end", Some(&cursor), &EndFrame { reason, cursor: &cursor })
+        match self.form {
+            StreamForm::Text(format) => {
+                event_bytes(format, "end", Some(&cursor), &EndFrame { reason, cursor: &cursor })
+            }
+            StreamForm::Compact => made(&compact::Frame::End { reason: reason.to_owned(), cursor }),
+        }
     }
+}
+
+fn made(frame: &compact::Frame) -> Bytes {
+    frame.to_bytes().into()
 }

@@ -111,6 +111,8 @@ pub enum Scenario {
     Storm,
     /// A follower that is millions of revocations behind catches up.
     Stream,
+    /// What a follower loads and holds of millions of revocations: both forms of the snapshot, and the file of what it held.
+    Snapshots,
 }
 
 impl Scenario {

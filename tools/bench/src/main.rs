@@ -149,6 +149,7 @@ fn one(
         Scenario::Growth => scenarios::growth::run(&mut bench),
         Scenario::Storm => scenarios::storm::run(&mut bench),
         Scenario::Stream => scenarios::stream::run(&mut bench),
+        Scenario::Snapshots => scenarios::snapshots::run(&mut bench),
     };
     finished(bench, ran, digest, results)
 }

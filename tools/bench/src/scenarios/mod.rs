@@ -6,5 +6,6 @@ pub mod commands;
 pub mod compare;
 pub mod fanout;
 pub mod growth;
+pub mod snapshots;
 pub mod storm;
 pub mod stream;
