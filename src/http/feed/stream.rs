@@ -33,6 +33,11 @@ struct Heartbeat<'a> {
 }
 
 #[derive(Serialize)]
+struct Progress<'a> {
+    cursor: &'a str,
+}
+
+#[derive(Serialize)]
 struct GapFrame<'a> {
     snapshot: &'a str,
     cursor: &'a str,
@@ -54,6 +59,8 @@ pub struct FollowerConnection {
     news: watch::Receiver<Position>,
     stop: watch::Receiver<bool>,
     beat_at: Instant,
+    /// Whether records may be there that it lacks: a heartbeat says that nothing is missing, so it waits for them.
+    is_behind: bool,
     hidden_told_at: Instant,
     hidden: bool,
     step: StreamStep,
@@ -93,6 +100,11 @@ impl Drop for CountedFollower {
 impl FollowerConnection {
     /// The connection of a follower that presented that secret.
     pub fn new(app: &SharedApp, follower: Follower, secret: crate::domain::Secret, form: StreamForm) -> Self {
+        let heartbeat = match form {
+            StreamForm::Text(FrameFormat::EventStream) => app.options.heartbeat,
+            // It has no other way to learn its cursor.
+            StreamForm::Text(FrameFormat::Lines) | StreamForm::Compact => Duration::ZERO,
+        };
         Self {
             news: app.hub.news(),
             stop: app.stop.clone(),
@@ -101,7 +113,8 @@ impl FollowerConnection {
             follower,
             secret: Arc::new(secret),
             form,
-            beat_at: Instant::now() + app.options.heartbeat,
+            beat_at: Instant::now() + heartbeat,
+            is_behind: true,
             hidden_told_at: Instant::now(),
             hidden: false,
             step: StreamStep::Start,
@@ -119,7 +132,8 @@ impl FollowerConnection {
         match self.step {
             StreamStep::Start => {
                 self.step = StreamStep::Follow;
-                Some(self.opening())
+                let opening = self.opening();
+                if opening.is_empty() { Some(self.follow().await) } else { Some(opening) }
             }
             StreamStep::Follow => Some(self.follow().await),
             StreamStep::Done => None,
@@ -134,7 +148,12 @@ impl FollowerConnection {
             // Checked here too, so that a follower that is never idle still gets heartbeats, and stops when it loses
             // its rights.
             if self.beat_at <= Instant::now() {
-                return self.beat();
+                if !self.may_go_on() {
+                    return self.end("unauthorized");
+                }
+                if !self.is_behind {
+                    return self.beat();
+                }
             }
             let taken = match self.follower.take(CHUNK_FRAMES).await {
                 Ok(taken) => taken,
@@ -144,6 +163,7 @@ impl FollowerConnection {
                     return self.end("unreadable");
                 }
             };
+            self.is_behind = taken.more;
             if self.follower.take_gap() {
                 return self.gap();
             }
@@ -164,8 +184,8 @@ impl FollowerConnection {
                 _ = self.stop.wait_for(|stop| *stop) => Woken::Stop,
             };
             match woken {
-                Woken::News => {}
-                Woken::Beat => return self.beat(),
+                // The loop looks at the time first.
+                Woken::News | Woken::Beat => {}
                 Woken::Stop => return self.end("stopping"),
             }
         }
@@ -208,12 +228,13 @@ impl FollowerConnection {
             StreamForm::Text(FrameFormat::EventStream) => {
                 format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.follower.cursor()).into()
             }
-            StreamForm::Text(FrameFormat::Lines) | StreamForm::Compact => self.heartbeat(),
+            // Not before the heartbeat that says so is nothing missing.
+            StreamForm::Text(FrameFormat::Lines) | StreamForm::Compact => Bytes::new(),
         };
         [self.head(), gap, start].concat().into()
     }
 
-    /// In the compact form the key comes first. The cursor comes with the heartbeat, after a gap.
+    /// In the compact form the key comes first. The cursor comes with the heartbeat.
     fn head(&self) -> Bytes {
         if self.form != StreamForm::Compact {
             return Bytes::new();
@@ -223,22 +244,32 @@ impl FollowerConnection {
         made(&compact::Frame::Head(compact::Head { ledger, key, now, cursor: String::new() }))
     }
 
+    /// A cursor alone. Except in events it is only told while heartbeats wait for what is missing: the stream must not seem to be broken.
     fn tell_hidden(&mut self) -> Option<Bytes> {
         let by_id = self.form == StreamForm::Text(FrameFormat::EventStream);
-        if !self.hidden || !by_id || self.hidden_told_at.elapsed() < HIDDEN_EVERY {
+        let is_wanted = self.hidden && (by_id || self.is_behind);
+        if !is_wanted || self.hidden_told_at.elapsed() < HIDDEN_EVERY {
             return None;
         }
         self.hidden = false;
         self.hidden_told_at = Instant::now();
-        Some(format!("id: {}\n\n", self.follower.cursor()).into())
+        let cursor = self.follower.cursor().to_string();
+        Some(match self.form {
+            StreamForm::Text(FrameFormat::EventStream) => format!("id: {cursor}\n\n").into(),
+            StreamForm::Text(lines) => event_bytes(lines, "progress", Some(&cursor), &Progress { cursor: &cursor }),
+            // Revokes nothing, and has a cursor.
+            StreamForm::Compact => made(&compact::Frame::Revoked { cursor, change: compact::Change::default() }),
+        })
+    }
+
+    /// Whether it may follow on, from now on within the rights that it has now.
+    fn may_go_on(&mut self) -> bool {
+        let filter = still_following(&self.app, &self.secret, self.follower.filter());
+        filter.map(|filter| self.follower.set_filter(filter)).is_some()
     }
 
     fn beat(&mut self) -> Bytes {
         self.beat_at = Instant::now() + self.app.options.heartbeat;
-        let Some(filter) = still_following(&self.app, &self.secret, self.follower.filter()) else {
-            return self.end("unauthorized");
-        };
-        self.follower.set_filter(filter);
         self.hidden = false;
         self.heartbeat()
     }
