@@ -5,6 +5,7 @@
 //! limit anything.
 
 mod checks;
+mod edge;
 mod error;
 mod file;
 mod issuers;
@@ -30,6 +31,7 @@ use crate::telemetry::{self, LogFormat};
 use crate::tlog::KeyName;
 
 pub use checks::{CheckListenArgs, CheckListener, CheckListeners};
+pub use edge::{EdgeArgs, EdgeListeners, EdgeSettings};
 pub use error::ConfigError;
 pub use issuers::IssuerTable;
 pub use members::{MemberSettings, NatsServers, NatsTable};
@@ -380,7 +382,7 @@ impl Settings {
                 "events",
             )?,
             root_token: root_token.map(acceptable_root_token).transpose()?,
-            log: log(&layers)?,
+            log: log_filter(layers.get("log", |a| a.log.clone()))?,
             log_format: layers.get("log_format", |a| a.log_format).or(LogFormat::default()),
             bench: layers.get("bench", |a| a.bench).or(false),
         })
@@ -472,7 +474,10 @@ fn trusted_issuers(layers: &ServeLayers, own: Option<&str>) -> Result<Vec<Truste
 
 fn tls_files(layers: &ServeLayers) -> Result<Option<TlsFiles>, ConfigError> {
     let certificate = layers.get("tls_certificate", |a| a.tls_certificate.clone());
-    let key = layers.get("tls_key", |a| a.tls_key.clone());
+    tls_pair(certificate, layers.get("tls_key", |a| a.tls_key.clone()))
+}
+
+fn tls_pair(certificate: Chosen<PathBuf>, key: Chosen<PathBuf>) -> Result<Option<TlsFiles>, ConfigError> {
     match (certificate.value, key.value) {
         (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
         (None, None) => Ok(None),
@@ -504,8 +509,7 @@ fn surfaces(layers: &ServeLayers, exposed: bool) -> Result<Vec<Surface>, ConfigE
     Ok(surfaces)
 }
 
-fn log(layers: &ServeLayers) -> Result<String, ConfigError> {
-    let chosen = layers.get("log", |a| a.log.clone());
+fn log_filter(chosen: Chosen<String>) -> Result<String, ConfigError> {
     let place = chosen.place.clone();
     let filter = chosen.or("info".into());
     telemetry::parse_filter(&filter).map_err(|_| ConfigError::LogFilter { place })?;

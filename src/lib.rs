@@ -67,6 +67,9 @@ pub mod replication;
 pub mod config;
 
 #[cfg(feature = "server")]
+pub mod edge;
+
+#[cfg(feature = "server")]
 pub mod server;
 
 #[cfg(feature = "server")]

@@ -4,6 +4,7 @@
 //! that a caller chose. A counter on the hot path is resolved once, or found by `&'static str`.
 
 mod checks;
+mod edge;
 mod lines;
 
 use std::io::{self, IsTerminal as _};
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use tracing_subscriber::filter::Targets;
 
 pub use checks::CheckMetrics;
+pub use edge::EdgeMetrics;
 
 /// Why logging did not start.
 #[derive(Debug, thiserror::Error)]

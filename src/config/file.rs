@@ -22,6 +22,7 @@ pub(super) fn read(path: &Path) -> Result<ServeArgs, ConfigError> {
         Ok(text) => parse(&text).map_err(|error| ConfigError::MalformedFile {
             path: path.to_owned(),
             problem: error.to_string().trim_end().to_owned(),
+            command: "serve",
         }),
         Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
     }

@@ -8,6 +8,7 @@ mod coding;
 pub mod compat;
 mod descriptions;
 pub mod doors;
+pub mod edge;
 mod exact;
 pub mod feed;
 mod fields;

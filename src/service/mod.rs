@@ -77,7 +77,7 @@ pub use log_readers::LogReaders;
 pub use machine::{Committed, Filed, Hook, Ledger, Outcome};
 pub use open::{Beginning, NodeSettings, Prepared, open, prepare};
 pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
-pub use pseudonyms::check_pseudonyms;
+pub use pseudonyms::{check_pseudonyms, on_record};
 pub use questions::{HistoryPage, IndexedRecord, LogQuestionError, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{EventsPage, MAX_EVENTS, Status};
 pub use revocations::{NewCohortRevocation, NewSubjectRevocation, RevocationOutcome, Revoker, Why};

@@ -277,24 +277,49 @@ fn wanted(request: &Request) -> Option<Wanted> {
 async fn find(app: &App, client: &Client, form: &Form<'_>) -> Result<Option<(Introspection, IssueFacts)>, OauthError> {
     let token = token(form)?;
     let Some(found) = app.service.introspect(&client.identity, token, None).await? else { return Ok(None) };
-    // Clients believe `active` beyond `exp`, which has whole seconds.
-    let now = app.service.clock().now().as_seconds();
-    if found.expires_at.is_some_and(|expires_at| expires_at.as_seconds() <= now) {
+    if is_over(&found, app.service.clock().now()) {
         return Ok(None);
     }
     let facts = app.service.issue_facts(&found).await?;
     let audience = found.audience(&facts);
     let is_for_client =
         terms(client).is_none_or(|terms| audience.is_empty() || terms.may_use(audience.iter().copied()));
-    if !is_for_client {
-        return Ok(None);
-    }
-    let has_scopes = form.get("scope").is_none_or(|wanted| {
-        let scope = found.scope(&facts);
+    let is_shown = is_for_client && has_scopes(form, &found, &facts);
+    Ok(is_shown.then_some((found, facts)))
+}
+
+/// Clients believe `active` beyond `exp`, which has whole seconds.
+fn is_over(found: &Introspection, now: Timestamp) -> bool {
+    found.expires_at.is_some_and(|expires_at| expires_at.as_seconds() <= now.as_seconds())
+}
+
+/// Whether it has all the scopes that the caller asks for.
+fn has_scopes(form: &Form<'_>, found: &Introspection, facts: &IssueFacts) -> bool {
+    form.get("scope").is_none_or(|wanted| {
+        let scope = found.scope(facts);
         let granted: Vec<&str> = scope.as_deref().unwrap_or_default().split(' ').collect();
         wanted.split(' ').filter(|one| !one.is_empty()).all(|one| granted.contains(&one))
-    });
-    Ok(has_scopes.then_some((found, facts)))
+    })
+}
+
+/// Whether a request takes an answer in JSON, for a server that signs none.
+pub fn takes_json(request: &Request) -> bool {
+    wanted(request) == Some(Wanted::Json)
+}
+
+/// The answer of a server without applications, about a token that is active there, or is not. `ours` is the ledger's name as
+/// an issuer.
+pub fn answer_of(
+    found: Option<&(Introspection, IssueFacts)>,
+    form: &Form<'_>,
+    ours: Option<&str>,
+    now: Timestamp,
+) -> Response {
+    let found = found.filter(|(found, facts)| !is_over(found, now) && has_scopes(form, found, facts));
+    let shown = found.map_or(INACTIVE, |(found, facts)| Shown::Active(ActiveShown::of(found, facts, ours, false)));
+    let mut response = answer::json(StatusCode::OK, &shown);
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
 }
 
 /// The parameter `token`.
