@@ -19,6 +19,7 @@ mod compat;
 mod dependencies;
 mod documents;
 mod domain;
+mod edge;
 mod event_log;
 mod feed;
 mod fuzz;
