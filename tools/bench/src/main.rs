@@ -150,6 +150,7 @@ fn one(
         Scenario::Storm => scenarios::storm::run(&mut bench),
         Scenario::Stream => scenarios::stream::run(&mut bench),
         Scenario::Snapshots => scenarios::snapshots::run(&mut bench),
+        Scenario::Edge => scenarios::edge::run(&mut bench),
     };
     finished(bench, ran, digest, results)
 }

@@ -77,7 +77,7 @@ fn prepare(bench: &Bench<'_>, server: &Server, live: u64) -> anyhow::Result<Aske
     Ok(Asked { tickets: Arc::new(tickets), sessions, tokens })
 }
 
-fn issue(
+pub(super) fn issue(
     bench: &Bench<'_>,
     server: &Server,
     path: &str,
@@ -132,7 +132,7 @@ where
     Ok(())
 }
 
-fn cycles<T>(all: &Arc<Vec<T>>) -> Vec<Cycle<T>> {
+pub(super) fn cycles<T>(all: &Arc<Vec<T>>) -> Vec<Cycle<T>> {
     (0..CONNECTIONS).map(|line| Cycle::new(all.clone(), line, CONNECTIONS)).collect()
 }
 

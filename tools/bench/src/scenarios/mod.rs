@@ -4,6 +4,7 @@ pub mod audit;
 pub mod checks;
 pub mod commands;
 pub mod compare;
+pub mod edge;
 pub mod fanout;
 pub mod growth;
 pub mod snapshots;
