@@ -4,6 +4,8 @@
 //! file's keys are the flags' names with `_` for `-`; an unknown key is refused, because a misspelt limit would not
 //! limit anything.
 
+mod checks;
+mod edge;
 mod error;
 mod file;
 mod issuers;
@@ -19,6 +21,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::domain::{Malformed, NodeName, Policy, Region, Secret, Ttl};
+use crate::http::check::{CheckArgs, CheckOptions};
 use crate::http::status_lists::{StatusListArgs, StatusListOptions};
 use crate::http::{Surface, compat};
 use crate::jose::TrustedIssuer;
@@ -27,6 +30,8 @@ use crate::setting::{Chosen, SettingPlace, ValueError};
 use crate::telemetry::{self, LogFormat};
 use crate::tlog::KeyName;
 
+pub use checks::{CheckListenArgs, CheckListener, CheckListeners};
+pub use edge::{EdgeArgs, EdgeListeners, EdgeSettings};
 pub use error::ConfigError;
 pub use issuers::IssuerTable;
 pub use members::{MemberSettings, NatsServers, NatsTable};
@@ -71,7 +76,7 @@ pub struct ServeArgs {
     pub behind_proxy: Option<bool>,
 
     /// The surfaces to serve, separated by commas; health checks always are [default:
-    /// native,feed,evidence,crafter,ory,slashid,cribl,oauth,metrics]
+    /// native,feed,evidence,crafter,ory,slashid,cribl,oauth,check,metrics]
     #[arg(long, env = "AUTHLEDGER_SURFACES", value_delimiter = ',', value_name = "LIST")]
     pub surfaces: Option<Vec<Surface>>,
 
@@ -214,6 +219,16 @@ pub struct ServeArgs {
     #[serde(skip)]
     pub status_lists: StatusListArgs,
 
+    /// The listeners for checks.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub check_listen: CheckListenArgs,
+
+    /// The settings of checks.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub checks: CheckArgs,
+
     /// Those of other vendors' contracts.
     #[command(flatten)]
     #[serde(skip)]
@@ -281,6 +296,10 @@ pub struct Settings {
     pub snapshot_every_events: u64,
     /// The options of status lists.
     pub status_lists: StatusListOptions,
+    /// The listeners for checks.
+    pub check_listeners: CheckListeners,
+    /// The options of checks.
+    pub checks: CheckOptions,
     /// The options of other vendors' contracts.
     pub compat: compat::CompatOptions,
     /// Root's secret, if the environment gives it.
@@ -322,6 +341,9 @@ impl Settings {
         let listen = listen(&layers, tls.is_some() || behind_proxy)?;
         let exposed = behind_proxy || !is_loopback_address(listen);
         let public_url = public_url(&layers)?;
+        let heartbeat = layers.get("heartbeat", |a| a.heartbeat).bounded(15, 1..=300, "seconds")?;
+        let heartbeat = Duration::from_secs(heartbeat);
+        let check_listeners = checks::listeners(&layers.part(|a| &a.check_listen), tls.is_some(), behind_proxy)?;
         Ok(Self {
             data: layers.get("data", |a| a.data.clone()).or("./authledger-data".into()),
             listen,
@@ -342,6 +364,8 @@ impl Settings {
             public_url,
             checkpoint_origin: checkpoint_origin(&layers)?,
             status_lists: StatusListOptions::check(&layers.part(|a| &a.status_lists))?,
+            check_listeners,
+            checks: CheckOptions::check(&layers.part(|a| &a.checks), heartbeat)?,
             compat: compat::CompatOptions::check(&layers.part(|a| &a.compat))?,
             queue_commands: layers.get("queue", |a| a.queue).count(8192, 1..=1_000_000, "commands")?,
             connections: layers.get("connections", |a| a.connections).count(12_000, 1..=1_000_000, "connections")?,
@@ -351,17 +375,14 @@ impl Settings {
                 .map(Duration::from_secs)?,
             device_headers: layers.get("device_headers", |a| a.device_headers).or(false),
             body_bytes: layers.get("body_bytes", |a| a.body_bytes).count(65_536, 1024..=1 << 20, "bytes")?,
-            heartbeat: layers
-                .get("heartbeat", |a| a.heartbeat)
-                .bounded(15, 1..=300, "seconds")
-                .map(Duration::from_secs)?,
+            heartbeat,
             snapshot_every_events: layers.get("snapshot_every", |a| a.snapshot_every).bounded(
                 1_000_000,
                 1_000..=1_000_000_000,
                 "events",
             )?,
             root_token: root_token.map(acceptable_root_token).transpose()?,
-            log: log(&layers)?,
+            log: log_filter(layers.get("log", |a| a.log.clone()))?,
             log_format: layers.get("log_format", |a| a.log_format).or(LogFormat::default()),
             bench: layers.get("bench", |a| a.bench).or(false),
         })
@@ -453,7 +474,10 @@ fn trusted_issuers(layers: &ServeLayers, own: Option<&str>) -> Result<Vec<Truste
 
 fn tls_files(layers: &ServeLayers) -> Result<Option<TlsFiles>, ConfigError> {
     let certificate = layers.get("tls_certificate", |a| a.tls_certificate.clone());
-    let key = layers.get("tls_key", |a| a.tls_key.clone());
+    tls_pair(certificate, layers.get("tls_key", |a| a.tls_key.clone()))
+}
+
+fn tls_pair(certificate: Chosen<PathBuf>, key: Chosen<PathBuf>) -> Result<Option<TlsFiles>, ConfigError> {
     match (certificate.value, key.value) {
         (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
         (None, None) => Ok(None),
@@ -485,8 +509,7 @@ fn surfaces(layers: &ServeLayers, exposed: bool) -> Result<Vec<Surface>, ConfigE
     Ok(surfaces)
 }
 
-fn log(layers: &ServeLayers) -> Result<String, ConfigError> {
-    let chosen = layers.get("log", |a| a.log.clone());
+fn log_filter(chosen: Chosen<String>) -> Result<String, ConfigError> {
     let place = chosen.place.clone();
     let filter = chosen.or("info".into());
     telemetry::parse_filter(&filter).map_err(|_| ConfigError::LogFilter { place })?;

@@ -42,6 +42,11 @@ pub mod setting;
 pub mod jose;
 
 #[cfg(feature = "server")]
+pub mod check;
+
+pub mod compact;
+
+#[cfg(feature = "server")]
 pub mod cluster;
 
 #[cfg(feature = "server")]
@@ -49,6 +54,8 @@ pub mod service;
 
 #[cfg(feature = "server")]
 pub mod feed;
+
+pub mod follower;
 
 #[cfg(feature = "server")]
 pub mod http;
@@ -58,6 +65,9 @@ pub mod replication;
 
 #[cfg(feature = "server")]
 pub mod config;
+
+#[cfg(feature = "server")]
+pub mod edge;
 
 #[cfg(feature = "server")]
 pub mod server;

@@ -13,8 +13,8 @@ use authledger::cli::key::KeyArgs;
 use authledger::cli::node::NodeArgs;
 use authledger::cli::restore::RestoreArgs;
 use authledger::cli::subject::SubjectArgs;
-use authledger::cli::{application, backup, clock, demo, follow, import, key, node, restore, serve, subject};
-use authledger::config::ServeArgs;
+use authledger::cli::{application, backup, clock, demo, edge, follow, import, key, node, restore, serve, subject};
+use authledger::config::{EdgeArgs, ServeArgs};
 use authledger::{tell, terminal};
 use clap::{Parser, Subcommand};
 
@@ -34,6 +34,8 @@ struct Cli {
 enum CliCommand {
     /// Run the server.
     Serve(Box<ServeArgs>),
+    /// Answer the checks of a gateway beside it, from memory.
+    Edge(Box<EdgeArgs>),
     /// Register, list and remove calling programs, over HTTP.
     Application(ApplicationArgs),
     /// List and rotate the keys that sign tokens, over HTTP.
@@ -71,6 +73,7 @@ fn run(command: CliCommand) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     match command {
         CliCommand::Serve(arguments) => Ok(runtime.block_on(serve::run(*arguments))?),
+        CliCommand::Edge(arguments) => Ok(runtime.block_on(edge::run(&arguments))?),
         CliCommand::Application(arguments) => Ok(runtime.block_on(application::run(arguments))?),
         CliCommand::Key(arguments) => Ok(runtime.block_on(key::run(arguments))?),
         CliCommand::Clock(arguments) => Ok(runtime.block_on(clock::run(arguments))?),

@@ -1,6 +1,7 @@
 //! The server: the order in which its parts start, and the order in which they stop.
 
 mod among;
+mod gateways;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::audit::USES_FLUSHED_EVERY_MILLIS;
 use crate::clock::Clock;
-use crate::config::{Settings, TlsFiles};
+use crate::config::{CheckListeners, Settings, TlsFiles};
 use crate::domain::{Digest, Issuer, Position, Secret};
 use crate::event_log::{DataDirectory, OpenError, Reader, refuse_rescued};
 use crate::feed::Hub;
@@ -32,6 +33,7 @@ use crate::replication::client::PeerRequestError;
 use crate::replication::identity::{SettleError, Settled};
 use crate::service::{self, Beginning, Error, Hook, IndexedRecord, Prepared, Running, Service};
 use crate::telemetry::{Metrics, SharedMetrics};
+use gateways::Gateways;
 
 /// How often uses of tickets are recorded, and the growth of the log is checked.
 const TICK: Duration = Duration::from_millis(USES_FLUSHED_EVERY_MILLIS);
@@ -57,6 +59,12 @@ pub enum ServeError {
     /// The address can't be listened on.
     #[error("listen on {address}: {source}; is another server there? choose another address with --listen")]
     Listen { address: SocketAddr, source: io::Error },
+    /// An address for checks can't be listened on.
+    #[error("listen on {address} for checks: {source}; is another server there? choose another address with --{flag}")]
+    ListenForChecks { address: SocketAddr, flag: &'static str, source: io::Error },
+    /// This program can't answer checks over gRPC.
+    #[error("answer checks over gRPC: this program was built without the feature grpc, which is among the defaults")]
+    NoGrpc,
     /// The configured servers of NATS can't be used.
     #[error("use the servers of NATS in the settings: {0}")]
     Nats(String),
@@ -80,6 +88,7 @@ pub struct Server {
     running: Running,
     stop: watch::Sender<bool>,
     listening: JoinHandle<usize>,
+    gateways: Gateways,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -92,6 +101,7 @@ impl Server {
         among::check_nats(&settings.members, &settings.region, &settings.data)?;
         let directory = DataDirectory::lock(&settings.data)?;
         let listener = listen_on(settings.listen).await?;
+        let gateways = gateways::bind(&settings.check_listeners)?;
         let root_secret = settings.root_token.clone();
         let root = RootToken::load_or_create(&settings.data, settings.root_token.clone())?;
         let metrics: SharedMetrics = Arc::new(Metrics::new());
@@ -102,8 +112,9 @@ impl Server {
         let prepared = service::prepare(directory, &opening, &clock, progress)?;
         let (stop, stopping) = watch::channel(false);
         let limits = Limits::new(settings.connections, settings.keep_alive);
+        let callers_tls = tls.clone();
         let listen = |router, metrics: &SharedMetrics| {
-            let server = listen::HttpServer { router, tls, limits, metrics: metrics.clone() };
+            let server = listen::HttpServer { router, tls: callers_tls, limits, metrics: metrics.clone() };
             tokio::spawn(server.run(listener, stopping.clone()))
         };
         let doors = Arc::new(Doors::default());
@@ -121,14 +132,9 @@ impl Server {
             among::begin(&running.service, &settings.data, &settled)?;
         }
         compat::start(&running.service, &settings.compat).await.map_err(ServeError::Contracts)?;
-        let app = Arc::new(App {
-            service: running.service.clone(),
-            hub,
-            stop: stopping.clone(),
-            metrics: metrics.clone(),
-            options: options(&settings, root.path()),
-        });
-        warn_of_descriptors(settings.connections);
+        let options = options(&settings, root.path());
+        let app = Arc::new(App::new(running.service.clone(), hub, stopping.clone(), metrics.clone(), options));
+        warn_of_descriptors(settings.connections * (1 + gateways.count()));
         let wait = among::waits_for(&running.service, &settled);
         if wait == Wait::Nothing {
             running.service.begin_keys().await;
@@ -145,6 +151,7 @@ impl Server {
                 listening
             }
         };
+        let gateways = gateways.serve(&app, limits, tls.as_ref(), &stopping)?;
         let tasks = vec![
             tokio::spawn(flush_uses(app.clone())),
             tokio::spawn(status_lists(app.clone())),
@@ -152,12 +159,17 @@ impl Server {
             tokio::spawn(among::run(app, doors, settings.members.clone(), settings.data.clone(), wait)),
         ];
         let service = running.service.clone();
-        Ok(Self { address, root_token: root.path(), root_secret, service, running, stop, listening, tasks })
+        Ok(Self { address, root_token: root.path(), root_secret, service, running, stop, listening, gateways, tasks })
     }
 
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The addresses on which it answers checks alone.
+    pub fn check_listeners(&self) -> CheckListeners {
+        self.gateways.listeners()
     }
 
     /// The file that holds root's secret, unless the secret was given.
@@ -191,10 +203,14 @@ impl Server {
     /// False if the log has halted: everything that was acknowledged stands, and the cause has to be fixed.
     pub async fn stop(self) -> bool {
         self.stop.send_replace(true);
-        match self.listening.await {
-            Ok(0) => {}
-            Ok(cut) => tracing::warn!(connections = cut, "connections were cut, because they did not finish in time"),
-            Err(error) => tracing::error!(%error, "the listener panicked"),
+        for listening in std::iter::once(self.listening).chain(self.gateways.into_tasks()) {
+            match listening.await {
+                Ok(0) => {}
+                Ok(cut) => {
+                    tracing::warn!(connections = cut, "connections were cut, because they did not finish in time");
+                }
+                Err(error) => tracing::error!(%error, "the listener panicked"),
+            }
         }
         for task in self.tasks {
             // The tasks end on the same signal; one that panicked has said so.
@@ -226,6 +242,7 @@ pub fn check(settings: &Settings) -> Result<(), ServeError> {
     }
     TrustedIssuers::new(settings.trusted_issuers.clone(), Clock::system())?;
     among::check_nats(&settings.members, &settings.region, &settings.data)?;
+    gateways::check(&settings.check_listeners)?;
     let directory = DataDirectory::lock(&settings.data)?;
     refuse_rescued(&directory.ledger())?;
     match Reader::open(&directory.ledger()) {
@@ -316,6 +333,7 @@ fn options(settings: &Settings, root_token_file: Option<PathBuf>) -> HttpOptions
         device_headers: settings.device_headers,
         status_lists: settings.status_lists,
         compat: settings.compat.clone(),
+        check: settings.checks.clone(),
         heartbeat: settings.heartbeat,
         root_token_file,
         bench: settings.bench,

@@ -3,6 +3,8 @@
 //! Every label's values are few and known beforehand: a route is its template, never a URI, and no label holds a name
 //! that a caller chose. A counter on the hot path is resolved once, or found by `&'static str`.
 
+mod checks;
+mod edge;
 mod lines;
 
 use std::io::{self, IsTerminal as _};
@@ -20,6 +22,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use serde::Deserialize;
 use tracing_subscriber::filter::Targets;
+
+pub use checks::CheckMetrics;
+pub use edge::EdgeMetrics;
 
 /// Why logging did not start.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +118,8 @@ pub struct Metrics {
     nodes: Family<EntityLabels, LevelGauge>,
     parcels_refused: Family<ReasonLabels, LevelGauge>,
     nats: Family<EntityLabels, LevelGauge>,
+    /// The checks of gateways.
+    pub checks: CheckMetrics,
     /// Milliseconds from ledger time to the wall clock: negative where the wall clock is behind.
     pub clock_offset_millis: Gauge,
     /// Milliseconds for which a jump of the wall clock has been unsettled; 0 without one.
@@ -171,6 +178,7 @@ impl Metrics {
                 "Parcels of other nodes' records that were not trusted",
                 Family::default(),
             ),
+            checks: CheckMetrics::register(&mut registry),
             nats: add(&mut registry, "nats", "Messages that the courier over NATS has carried", Family::default()),
             clock_offset_millis: add(
                 &mut registry,

@@ -6,17 +6,20 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use authledger::check::{MAX_CREDENTIAL_BYTES, Presentation, presented};
 use authledger::cli::import::{self, DumpFormat};
 use authledger::clock::Clock;
 use authledger::cluster::{
     Anchors, CarriedAnnouncement, IngestContext, Parcel, ParcelVerdict, RequestSignature, SignedHead, judge,
 };
+use authledger::compact::{Decoder, Frame};
 use authledger::domain::{
     Command, CredentialId, CredentialRef, Digest, Import, ImportedLife, Kind, LedgerId, Members, NodeKey, Origin,
     OwnSessions, Reads, Sequence, State, Thumbprint, Timestamp, View as _,
 };
 use authledger::event_log::{Chain, ChainHash, Head, decode, decode_by_definition, encode};
 use authledger::feed::Cursor;
+use authledger::follower::held::{CompactFeed, Held};
 use authledger::jose::{
     Binding, KeySet, OwnKeys, ParsedToken, Possession, Proof, ProofError, Proofs, TargetUri, TrustedIssuers,
 };
@@ -27,6 +30,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::node::{self, ModelNode, at, seconds, subject, tenant};
@@ -35,7 +39,7 @@ use super::node::{self, ModelNode, at, seconds, subject, tenant};
 pub type Entry = fn(&[u8]);
 
 /// Every target. Each has a file of that name in `fuzz_targets/`, and a folder in `corpus/`.
-pub const TARGETS: [(&str, Entry); 8] = [
+pub const TARGETS: [(&str, Entry); 10] = [
     ("record", record),
     ("cursor", cursor),
     ("note", note),
@@ -44,6 +48,8 @@ pub const TARGETS: [(&str, Entry); 8] = [
     ("parcel", parcel),
     ("import", dump),
     ("decide", decided),
+    ("check", check),
+    ("compact", compact),
 ];
 
 /// The key that signs here: the same as in `schema/vectors/replication.json` and `tree.json`.
@@ -61,6 +67,32 @@ fn sign(message: &[u8]) -> [u8; 64] {
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// The headers of a request present one credential with the characters of one, or none; and more lines never make a
+/// malformed request a good one.
+pub fn check(bytes: &[u8]) {
+    let sources = ["bearer", "header:x-session-token", "cookie:c"].map(|source| source.parse().expect("a place"));
+    let mut headers = HeaderMap::new();
+    let mut was_malformed = false;
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at(colon);
+        let value = HeaderValue::from_bytes(value.get(1..).unwrap_or_default().trim_ascii());
+        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) else { continue };
+        headers.append(name, value);
+        let malformed =
+            sources.iter().any(|source| presented(std::slice::from_ref(source), &headers) == Presentation::Malformed);
+        assert!(malformed || !was_malformed, "a line was overlooked");
+        was_malformed = malformed;
+        match presented(&sources, &headers) {
+            Presentation::Nothing | Presentation::Malformed => {}
+            Presentation::One(credential) => {
+                let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+                assert!((1..=MAX_CREDENTIAL_BYTES).contains(&credential.len()) && credential.bytes().all(is_plain));
+            }
+        }
+    }
 }
 
 /// A record is read as it is defined, or not at all, and has one spelling.
@@ -254,6 +286,41 @@ pub fn dump(bytes: &[u8]) {
             assert!(body.lines().all(|line| serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object())));
         }
     }
+}
+
+/// A frame is read back as it was read, and has one spelling. A follower takes or refuses any frames, and any file of what it held.
+pub fn compact(bytes: &[u8]) {
+    let (code, body) = bytes.split_first().map_or((0, bytes), |(code, body)| (*code, body));
+    let mut framed = vec![code];
+    framed.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    framed.extend_from_slice(body);
+    framed.extend_from_slice(&blake3::hash(&framed).as_bytes()[..8]);
+    for input in [bytes, &framed] {
+        let mut decoder = Decoder::default();
+        decoder.push(input);
+        while let Ok(Some(frame)) = decoder.next_frame() {
+            let written = frame.to_bytes();
+            assert!(input.windows(written.len()).any(|part| part == written), "it has two spellings");
+            apply(&frame);
+        }
+    }
+    let saved = [bytes, blake3::hash(bytes).as_bytes()].concat();
+    let _ = (Held::restore(bytes), Held::restore(&saved));
+}
+
+fn apply(frame: &Frame) {
+    thread_local! {
+        static HELD: Arc<Held> = Arc::new(Held::new(at(0)));
+    }
+    let head = authledger::compact::Head {
+        ledger: ledger(),
+        key: authledger::compact::MarkKey::from_bytes([1; 32]),
+        now: at(0),
+        cursor: String::new(),
+    };
+    let mut feed = HELD.with(|held| CompactFeed::new(held.clone()));
+    feed.push(&[Frame::Head(head).to_bytes(), frame.to_bytes()].concat());
+    while let Ok(Some(_)) = feed.hear() {}
 }
 
 /// The most commands that one input makes.

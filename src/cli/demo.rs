@@ -3,6 +3,7 @@
 //! Nothing here reaches into the server: every client sees what is shown, and anybody can verify it from the file.
 
 mod cohorts;
+mod edge;
 mod evidence;
 mod narrator;
 mod oauth;
@@ -21,6 +22,7 @@ use crate::audit::{AgainstError, AuditError};
 use crate::clock::Clock;
 use crate::config::{ConfigError, ServeArgs, Settings};
 use crate::domain::Secret;
+use crate::edge::EdgeError;
 use crate::keys::{KeyError, SecretPrefix, mint};
 use crate::server::{ServeError, Server};
 
@@ -53,6 +55,8 @@ enum DemoFailure {
     Settings(#[from] ConfigError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    Edge(#[from] EdgeError),
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]

@@ -1,6 +1,6 @@
 //! The command line: for people and scripts in a terminal.
 //!
-//! `serve` runs a server, `application`, `key`, `clock`, `node`, `subject`, `follow` and `import` call one, `backup`
+//! `serve` runs a server and `edge` an edge beside a gateway, `application`, `key`, `clock`, `node`, `subject`, `follow` and `import` call one, `backup`
 //! and `restore` work on the files and need no server, and `demo` starts one of its own.
 
 pub mod application;
@@ -9,6 +9,7 @@ pub mod client;
 pub mod clock;
 pub mod demo;
 pub mod directory;
+pub mod edge;
 pub mod follow;
 pub mod import;
 pub mod key;

@@ -5,7 +5,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Clock;
-use crate::config::{ConfigError, ServeArgs, Settings};
+use crate::config::{CheckListener, CheckListeners, ConfigError, ServeArgs, Settings};
 use crate::say;
 use crate::server::{self, ServeError, Server};
 use crate::telemetry::{self, TelemetryError};
@@ -50,6 +50,7 @@ pub async fn run(arguments: ServeArgs) -> Result<(), ServeCommandError> {
     let mut settings = settings;
     let mut server = Server::start(settings.clone(), Clock::system()).await?;
     settings.listen = server.address();
+    settings.check_listeners = server.check_listeners();
     // Not before: a start that folds a long log has nothing to finish, and ends at the signal.
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeCommandError::Signal)?;
     while let StopReason::StartsAgain = serve(server, settings.tls.is_some(), &mut terminate).await? {
@@ -72,6 +73,12 @@ enum StopReason {
 async fn serve(server: Server, with_tls: bool, terminate: &mut Signal) -> Result<StopReason, ServeCommandError> {
     let scheme = if with_tls { "https" } else { "http" };
     say!("authledger: listening on {scheme}://{}", server.address());
+    let CheckListeners { http, grpc } = server.check_listeners();
+    for (listener, protocol) in [(http, "http"), (grpc, "grpc")] {
+        if let Some(CheckListener { address, tls }) = listener {
+            say!("authledger: answering checks on {protocol}{}://{address}", if tls { "s" } else { "" });
+        }
+    }
     if let Some(path) = server.root_token() {
         let path = path.display();
         say!("authledger: root's secret is in {path}; delete the file once applications are registered");

@@ -236,14 +236,17 @@ impl Hands {
 
     fn boot(&self) -> u64 {
         match self {
-            Self::System => {
-                let since = clock_gettime(ClockId::Boottime);
-                let (seconds, nanos) = (since.tv_sec.unsigned_abs(), since.tv_nsec.unsigned_abs());
-                seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)
-            }
+            Self::System => boot_millis(),
             Self::Manual(hands) => hands.boot.load(Ordering::Acquire),
         }
     }
+}
+
+/// Milliseconds by the boot clock, which never steps, and goes on while the machine sleeps: at least one.
+pub fn boot_millis() -> u64 {
+    let since = clock_gettime(ClockId::Boottime);
+    let (seconds, nanos) = (since.tv_sec.unsigned_abs(), since.tv_nsec.unsigned_abs());
+    seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000).max(1)
 }
 
 /// The system's wall clock, for programs that judge nothing by it. A time before 1970 counts as 1970.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::ROOT_TOKEN_VARIABLE;
 use crate::domain::Malformed;
 use crate::http::Surface;
+use crate::http::check::CheckConfigError;
 use crate::setting::{SettingPlace, ValueError};
 
 /// Why the settings are refused: the problem, its place, and what to do.
@@ -16,11 +17,13 @@ pub enum ConfigError {
     #[error("read the settings in {}: {source}; give --config another file, or make this one readable", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     /// The file is not TOML, or has an unknown key or value.
-    #[error("read the settings in {}: {problem}; `authledger serve --help` lists every setting", path.display())]
+    #[error("read the settings in {}: {problem}; `authledger {command} --help` lists every setting", path.display())]
     MalformedFile {
         path: PathBuf,
         /// Line, column and what was found there.
         problem: String,
+        /// The subcommand that reads it.
+        command: &'static str,
     },
     /// The value of a setting can't be used.
     #[error(transparent)]
@@ -35,6 +38,9 @@ pub enum ConfigError {
         key: &'static str,
         must_be: Malformed,
     },
+    /// The settings of checks can't be used.
+    #[error(transparent)]
+    Checks(#[from] CheckConfigError),
     /// A table of NATS servers can't be used.
     #[error("use the [[nats]] of {region:?} in {}: its `{key}` must be {must_be}", path.display())]
     Nats {
@@ -78,6 +84,37 @@ pub enum ConfigError {
         /// The key of the other.
         missing: &'static str,
     },
+    /// Checks are to be answered with TLS, and there is no certificate.
+    #[error("use {place} without a certificate: give --tls-certificate and --tls-key too")]
+    NoCertificate {
+        /// The place where it was set.
+        place: SettingPlace,
+    },
+    /// An edge follows a node.
+    #[error("use {place}: an edge follows one node, or up to 8 of one ledger; name one with --upstream")]
+    Upstreams {
+        /// The place where they were set.
+        place: SettingPlace,
+    },
+    /// An edge needs a secret.
+    #[error(
+        "call a node without a secret: register an application with the scopes follow and introspect, and name the file \
+         with its secret with --token-file"
+    )]
+    NoToken,
+    /// A file holds something else than a secret.
+    #[error("use {place}: {} does not hold one secret and nothing else", path.display())]
+    NotASecret {
+        /// The place where it was named.
+        place: SettingPlace,
+        path: PathBuf,
+    },
+    /// A file holds no certificates.
+    #[error("trust the certificates in {}: it holds none in PEM", .0.display())]
+    NoCertificates(PathBuf),
+    /// Anybody could introspect.
+    #[error("listen for introspections without a secret of their callers: give --introspect-token-file too")]
+    NoIntrospectSecret,
     /// Nothing would be served.
     #[error("use {place}: the list is empty, so nothing would be served; name at least one of {}", Surface::names())]
     NoSurface {

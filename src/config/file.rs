@@ -14,13 +14,15 @@ use crate::utf8;
 /// The flags that are not keys: the file that holds the others, and what is done with them.
 const NOT_KEYS: [&str; 2] = ["config", "check"];
 /// The tables, which are not flags, each with the flag that it is listed before.
-const TABLES: [(&str, &str); 2] = [("nats", "without_events"), ("trusted_issuer", "longest_life")];
+const TABLES: [(&str, &str); 3] =
+    [("nats", "without_events"), ("trusted_issuer", "longest_life"), ("check", "check_concurrency")];
 
 pub(super) fn read(path: &Path) -> Result<ServeArgs, ConfigError> {
     match utf8::read(path) {
         Ok(text) => parse(&text).map_err(|error| ConfigError::MalformedFile {
             path: path.to_owned(),
             problem: error.to_string().trim_end().to_owned(),
+            command: "serve",
         }),
         Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
     }
@@ -29,7 +31,8 @@ pub(super) fn read(path: &Path) -> Result<ServeArgs, ConfigError> {
 pub(super) fn parse(text: &str) -> Result<ServeArgs, toml::de::Error> {
     toml::from_str::<HashMap<KnownKey, IgnoredAny>>(text)?;
     let (compat, status_lists) = (compat::CompatSettings::read(text)?, toml::from_str(text)?);
-    Ok(ServeArgs { compat, status_lists, ..toml::from_str(text)? })
+    let (check_listen, checks) = (toml::from_str(text)?, toml::from_str(text)?);
+    Ok(ServeArgs { compat, status_lists, check_listen, checks, ..toml::from_str(text)? })
 }
 
 /// A key that some part of the settings reads.

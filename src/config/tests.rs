@@ -37,7 +37,8 @@ fn every_flag_is_also_a_variable_and_a_key_of_the_file() {
         assert_eq!(variable, Some(format!("AUTHLEDGER_{}", key.to_uppercase()).as_str()));
         // No setting can be that, so the part that has the key refuses the value.
         let refused = file::parse(&format!("{key} = nan")).expect_err("no setting takes that").to_string();
-        assert_eq!(refused.contains("unknown field"), ["config", "check"].contains(&key), "{refused}");
+        // The flag --check and the tables [[check]] have one name, so that the file may have it.
+        assert_eq!(refused.contains("unknown field"), key == "config", "{refused}");
     }
 }
 

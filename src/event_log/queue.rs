@@ -131,6 +131,11 @@ impl<M: Machine> WriterHandle<M> {
     pub fn observed(&self) -> Observed {
         self.seen.lock().clone()
     }
+
+    /// Whether the disk has room for a batch.
+    pub fn has_room(&self) -> bool {
+        self.seen.lock().has_room()
+    }
 }
 
 /// Answers everything of a batch that is not acknowledged.

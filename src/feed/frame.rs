@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::cursor::Cursor;
+use crate::compact::{self, MarkKey};
 use crate::domain::{
     Cohort, CohortState, CredentialRef, Digest, Event, EventType, Grants, Kind, KindState, Kinds, Position, Reason,
     Revocation, Revokes, Scope, Subject, Tenant, Timestamp,
@@ -33,6 +34,8 @@ pub struct Frame {
     filed: Arc<Filed>,
     /// By format, and whether the follower may see the actor and the reason.
     shared: [[OnceLock<Bytes>; 2]; 2],
+    /// In the compact form, which names neither actor nor reason.
+    compact: OnceLock<Bytes>,
 }
 
 /// The kinds that a record revokes; none if it revokes nothing.
@@ -54,7 +57,8 @@ impl Frame {
         if revoked_kinds(&filed.recorded.event).is_empty() {
             return None;
         }
-        Some(Self { position: filed.position, cursor: cursor(), filed, shared: Default::default() })
+        let (shared, compact) = Default::default();
+        Some(Self { position: filed.position, cursor: cursor(), filed, shared, compact })
     }
 
     /// The record.
@@ -74,6 +78,17 @@ impl Frame {
         event_bytes(format, "revoked", Some(&cursor), &self.item(audit, &cursor))
     }
 
+    /// The same in the compact form, for a node that has one key only.
+    pub fn compact(&self, key: &MarkKey) -> Bytes {
+        self.compact.get_or_init(|| self.compact_at(key, &self.cursor)).clone()
+    }
+
+    /// The compact form for a follower with its own cursor.
+    pub fn compact_at(&self, key: &MarkKey, cursor: &Cursor) -> Bytes {
+        let change = self.item(false, "").change(key);
+        compact::Frame::Revoked { cursor: cursor.to_string(), change }.to_bytes().into()
+    }
+
     /// The item: the revoked credentials, the time and the record.
     pub fn item<'a>(&'a self, audit: bool, cursor: &'a str) -> FeedItem<'a> {
         FeedItem::of(&self.filed, Some(cursor), audit)
@@ -84,53 +99,55 @@ impl Frame {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct FeedItem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<&'a str>,
+    pub(super) cursor: Option<&'a str>,
     #[serde(rename = "type")]
-    type_name: &'static str,
+    pub(super) type_name: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<&'a str>,
+    pub(super) tenant: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
+    pub(super) subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cohort: Option<CohortShown<'a>>,
+    pub(super) cohort: Option<CohortShown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<&'static str>,
+    pub(super) kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    kinds: Vec<&'static str>,
+    pub(super) kinds: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
+    pub(super) id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    digest: Option<String>,
+    pub(super) digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    iss: Option<String>,
+    pub(super) iss: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    jti: Option<String>,
+    pub(super) jti: Option<String>,
     /// Of a JWT without `jti`: the digest of its decoded payload.
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<String>,
+    pub(super) payload: Option<String>,
     /// `false` if it was recorded for an unseen credential: then it only revokes credentials of that tenant and that
     /// subject.
     #[serde(skip_serializing_if = "Option::is_none")]
-    known: Option<bool>,
+    pub(super) known: Option<bool>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    generation: BTreeMap<&'a str, u64>,
+    pub(super) generation: BTreeMap<&'a str, u64>,
     /// Seconds since 1970, with a fraction: only what was issued before is revoked, whatever its generation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    issued_before: Option<f64>,
+    pub(super) issued_before: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    not_before: Option<u64>,
+    pub(super) not_before: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    withdrawn: Option<bool>,
+    pub(super) withdrawn: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hold_until: Option<String>,
-    retain_until: String,
-    revoked_at: String,
-    origin: &'a str,
-    sequence: u64,
+    pub(super) hold_until: Option<String>,
+    #[serde(serialize_with = "as_text")]
+    pub(super) retain_until: Timestamp,
+    #[serde(serialize_with = "as_text")]
+    pub(super) revoked_at: Timestamp,
+    pub(super) origin: &'a str,
+    pub(super) sequence: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    pub(super) reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    actor: Option<String>,
+    pub(super) actor: Option<String>,
 }
 
 /// A cohort, as a caller names it too: an object with one member.
@@ -165,7 +182,7 @@ impl<'a> FeedItem<'a> {
             cursor,
             type_name: recorded.event.type_name(),
             tenant: recorded.tenant.as_ref().map(Tenant::as_str),
-            revoked_at: recorded.recorded_at.to_string(),
+            revoked_at: recorded.recorded_at,
             origin: recorded.place.origin.as_str(),
             sequence: recorded.place.sequence.0,
             actor: recorded.actor.as_ref().filter(|_| audit).map(ToString::to_string),
@@ -176,7 +193,7 @@ impl<'a> FeedItem<'a> {
             Some(Revokes::Credential(revoked)) => Self {
                 subject: revoked.subject.as_ref().map(Subject::as_str),
                 known: (!revoked.known).then_some(false),
-                retain_until: revoked.retain_until.to_string(),
+                retain_until: revoked.retain_until,
                 reason: reason(revoked.reason.as_ref()),
                 ..item.named(revoked.kind, &revoked.credential, revoked.session_digest.as_ref())
             },
@@ -190,7 +207,7 @@ impl<'a> FeedItem<'a> {
                 issued_before: all.issued_before.map(seconds),
                 not_before: Some(all.not_before),
                 hold_until: all.hold_until.map(|until| until.to_string()),
-                retain_until: all.retain_until.to_string(),
+                retain_until: all.retain_until,
                 reason: reason(all.reason),
                 ..item
             },
@@ -201,7 +218,7 @@ impl<'a> FeedItem<'a> {
                 not_before: Some(all.not_before),
                 withdrawn: all.withdrawn.then_some(true),
                 hold_until: all.hold_until.map(|until| until.to_string()),
-                retain_until: all.retain_until.to_string(),
+                retain_until: all.retain_until,
                 reason: reason(all.reason.as_ref()),
                 ..item
             },
@@ -379,13 +396,18 @@ fn single_item<'a>(
         tenant: revocation.whose.tenant.as_ref().map(Tenant::as_str),
         subject: subject.map(Subject::as_str),
         known: (revocation.unknown_by.is_some() || revocation.whose.tenant.is_none()).then_some(false),
-        retain_until: revocation.retain_until.to_string(),
-        revoked_at: revocation.revoked_at.to_string(),
+        retain_until: revocation.retain_until,
+        revoked_at: revocation.revoked_at,
         origin: revocation.place.origin.as_str(),
         sequence: revocation.place.sequence.0,
         ..FeedItem::default()
     };
     item.named(kind, named, session_digest)
+}
+
+/// Only where a text is wanted: most of a snapshot's revocations go out in another form.
+fn as_text<S: Serializer>(instant: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(instant)
 }
 
 /// An instant in seconds since 1970, exact to the millisecond.
@@ -400,8 +422,8 @@ fn whole_items<'a>(named: &FeedItem<'a>, kind: Kind, state: &'a KindState) -> Ve
         issued_before: Some(seconds(revocation.issued_before)),
         not_before: Some(revocation.issued_before.as_millis().div_ceil(1_000).saturating_sub(1)),
         hold_until: state.hold_until.map(|until| until.to_string()),
-        retain_until: revocation.retain_until.to_string(),
-        revoked_at: revocation.revoked_at.to_string(),
+        retain_until: revocation.retain_until,
+        revoked_at: revocation.revoked_at,
         origin: revocation.place.origin.as_str(),
         sequence: revocation.place.sequence.0,
         ..named.clone()
@@ -417,13 +439,8 @@ fn whole_item<'a>(named: &FeedItem<'a>, kind: Kind, state: &'a KindState) -> Opt
         generation: revocations.iter().map(|(origin, revocation)| (origin.as_str(), revocation.sequence.0)).collect(),
         not_before: revocations.values().map(|revocation| revocation.not_before).max(),
         hold_until: hold_until.map(|until| until.to_string()),
-        retain_until: revocations
-            .values()
-            .map(|revocation| revocation.retain_until)
-            .max()
-            .unwrap_or_default()
-            .to_string(),
-        revoked_at: latest.revoked_at.to_string(),
+        retain_until: revocations.values().map(|revocation| revocation.retain_until).max().unwrap_or_default(),
+        revoked_at: latest.revoked_at,
         origin: origin.as_str(),
         sequence: latest.sequence.0,
         ..named.clone()

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 
 use super::cursor::Cursor;
 use super::frame::Frame;
+use super::snapshots::Snapshots;
+use super::watchers::Watchers;
 use crate::domain::{LedgerId, Position, Timestamp};
 use crate::event_log::{Base, Head};
 use crate::service::{Bounds, Committed, FairShare, Hook, LogReaders};
@@ -53,6 +55,9 @@ pub struct Hub {
     pub(super) pages: LogReaders,
     /// Followers that look up where they continue.
     pub(super) places: Arc<FairShare>,
+    /// The compact snapshots that followers read.
+    pub snapshots: Arc<Snapshots>,
+    watchers: Arc<Watchers>,
 }
 
 struct RecentFrames {
@@ -83,6 +88,8 @@ impl Hub {
             news: watch::Sender::new(position),
             pages: LogReaders::new(PAGING, NICENESS),
             places: FairShare::new(PLACING),
+            snapshots: Arc::default(),
+            watchers: Arc::default(),
         })
     }
 
@@ -104,6 +111,11 @@ impl Hub {
     /// The time of each origin's newest record, by its own clock, for those that have had one since the start.
     pub fn clocks(&self) -> std::collections::BTreeMap<crate::domain::Origin, Timestamp> {
         self.recent.read().clocks.clone()
+    }
+
+    /// Those who watch single credentials.
+    pub fn watchers(&self) -> &Arc<Watchers> {
+        &self.watchers
     }
 
     /// Wakes whenever there are new revocations.
@@ -145,6 +157,7 @@ impl Hub {
         }
         recent.tip = Tip { position: recent.base.position, cursor: Arc::new(Cursor::at(self.ledger, &recent.base)) };
         drop(recent);
+        self.watchers.tell(committed.iter().map(|one| &one.filed.recorded));
         // Issues wake nobody: a follower learns of them with the next heartbeat's cursor.
         if news {
             self.news.send_replace(last.filed.position);

@@ -1,8 +1,12 @@
 //! The accept loop: HTTP/1.1 on TCP, in clear or with TLS, with a bound on everything that a peer can make us keep.
+//! Gateways may speak HTTP/2 as well.
 //!
 //! One task a connection. Connections, headers, heads, waiting for heads, idling and stalled writes are bounded here;
 //! bodies are bounded by their readers. Without TLS a connection costs two buffers of 8 KiB that are touched as far as
 //! they are used, and no timer while it follows a stream.
+
+mod http2;
+mod opening;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -36,13 +40,18 @@ use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use super::guard::{Activity, Guarded, Patience};
-use super::host;
+use super::{host, tls};
 use crate::telemetry::SharedMetrics;
 
 /// The most header lines of a request; more are answered 431.
 pub const MAX_HEADERS: usize = 64;
 /// The largest head of a request, in bytes; a larger one is answered 431.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// The same for gateways, which pass on what their clients send.
+pub const MAX_GATEWAY_HEADERS: usize = 200;
+/// In HTTP/2, of each list of headers.
+pub const MAX_GATEWAY_HEAD_BYTES: usize = 64 * 1024;
 
 /// How many refusals are sent at the same time; a connection beyond that is closed without a word.
 const MAX_REFUSALS: usize = 256;
@@ -65,6 +74,43 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Connection: close\r\n\
     \r\n\
     {\"type\":\"/problems/overloaded\",\"title\":\"Too many connections\",\"status\":503}\n";
+
+/// A gateway is never given a body.
+const GATEWAY_REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Length: 0\r\n\
+    Cache-Control: no-store\r\n\
+    Retry-After: 1\r\n\
+    Connection: close\r\n\
+    \r\n";
+
+/// What differs between the listener for callers and one for gateways.
+#[derive(Clone, Copy)]
+struct Terms {
+    max_headers: usize,
+    max_head_bytes: usize,
+    /// Whether HTTP/2 is spoken, too.
+    speaks_http2: bool,
+    /// Whether a request must name one host. A check is the same under any, and its status is one of four.
+    checks_host: bool,
+    /// What a connection is told that there is no room for.
+    refusal: &'static [u8],
+}
+
+const FOR_CALLERS: Terms = Terms {
+    max_headers: MAX_HEADERS,
+    max_head_bytes: MAX_HEAD_BYTES,
+    speaks_http2: false,
+    checks_host: true,
+    refusal: REFUSAL,
+};
+
+const FOR_GATEWAYS: Terms = Terms {
+    max_headers: MAX_GATEWAY_HEADERS,
+    max_head_bytes: MAX_GATEWAY_HEAD_BYTES,
+    speaks_http2: true,
+    checks_host: false,
+    refusal: GATEWAY_REFUSAL,
+};
 
 /// The bounds of connections.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +163,16 @@ impl HttpServer {
     /// When it stops, it accepts no more, closes idle connections, and lets open requests finish for as long as the grace
     /// lasts. A stream that never ends by itself must watch for the stop too.
     pub async fn run(self, listener: TcpListener, stop: watch::Receiver<bool>) -> usize {
-        let connector = Connector { router: self.router, patience: self.limits.patience, stop: stop.clone() };
+        self.run_with(FOR_CALLERS, listener, stop).await
+    }
+
+    /// The same for gateways that ask for checks: HTTP/1.0, 1.1 and 2, heads of any client, and no host is asked for.
+    pub async fn run_for_gateways(self, listener: TcpListener, stop: watch::Receiver<bool>) -> usize {
+        self.run_with(FOR_GATEWAYS, listener, stop).await
+    }
+
+    async fn run_with(self, terms: Terms, listener: TcpListener, stop: watch::Receiver<bool>) -> usize {
+        let connector = Connector { router: self.router, patience: self.limits.patience, stop: stop.clone(), terms };
         let mut accepting = Accepting {
             tls: self.tls.map(TlsAcceptor::from),
             connector,
@@ -198,22 +253,24 @@ impl Accepting {
         let _ = stream.set_nodelay(true); // It fails only if the peer is gone, which reading will tell.
         let connector = self.connector.clone();
         match self.tls.clone() {
+            None if connector.terms.speaks_http2 => self.connections.spawn(connector.serve_either(stream, peer)),
             None => self.connections.spawn(connector.serve_clear(stream, peer)),
             Some(tls) => self.connections.spawn(connector.serve_tls(tls, stream, peer)),
         };
-        self.metrics.connections.set(self.connections.len() as u64);
+        // Several listeners share the number.
+        self.metrics.connections.inc();
     }
 
     fn refuse(&mut self, stream: TcpStream) {
         self.metrics.connections_refused.inc();
         // With TLS, saying why would take the very handshake that there is no room for.
         if self.tls.is_none() && self.refusals.len() < MAX_REFUSALS {
-            self.refusals.spawn(say_refusal(stream));
+            self.refusals.spawn(say_refusal(stream, self.connector.terms.refusal));
         }
     }
 
     fn ended(&mut self, ended: Result<(), JoinError>) {
-        self.metrics.connections.set(self.connections.len() as u64);
+        self.metrics.connections.dec();
         if let Err(error) = ended
             && error.is_panic()
         {
@@ -242,7 +299,7 @@ impl Accepting {
         }
         let cut = self.connections.len();
         self.connections.shutdown().await;
-        self.metrics.connections.set(0);
+        self.metrics.connections.dec_by(cut as u64);
         cut
     }
 }
@@ -253,6 +310,7 @@ struct Connector {
     router: Router,
     patience: Patience,
     stop: watch::Receiver<bool>,
+    terms: Terms,
 }
 
 impl Connector {
@@ -261,11 +319,36 @@ impl Connector {
         self.serve(Guarded::new(stream, activity.clone(), self.patience), activity, peer)
     }
 
+    /// HTTP/2 without TLS is spoken by those who know that it is: the first bytes say so.
+    async fn serve_either(self, stream: TcpStream, peer: SocketAddr) {
+        let activity = Activity::default();
+        match opening::read(Guarded::new(stream, activity.clone(), self.patience)).await {
+            Ok((stream, true)) => Box::pin(self.serve_http2(stream, activity, peer)).await,
+            Ok((stream, false)) => self.serve(stream, activity, peer).await,
+            Err(error) => tracing::debug!(%error, "a connection failed"),
+        }
+    }
+
+    async fn serve_http2<S>(self, stream: S, activity: Activity, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        // One connection has many requests at once, so the phases of one don't fit; other bounds hold there.
+        activity.receiving();
+        activity.received();
+        let Self { router, patience, stop, terms } = self;
+        http2::serve(stream, router, http2::Bounds { patience, max_head_bytes: terms.max_head_bytes }, stop, peer)
+            .await;
+    }
+
     async fn serve_tls(self, tls: TlsAcceptor, stream: TcpStream, peer: SocketAddr) {
         let activity = Activity::default();
         let stream = Guarded::new(stream, activity.clone(), self.patience);
         // The handshake is part of the first head, so its time is bounded as that is.
         match tls.accept(stream).await {
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) => {
+                Box::pin(self.serve_http2(stream, activity, peer)).await;
+            }
             Ok(stream) => self.serve(stream, activity, peer).await,
             Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
         }
@@ -276,11 +359,13 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (router, mut stop) = (self.router.clone(), self.stop.clone());
+        let (router, mut stop, terms) = (self.router.clone(), self.stop.clone(), self.terms);
         let answered = activity.clone();
         // Hyper keeps room for a service's future as long as the connection lives, so a follower's is boxed.
-        let service = service_fn(move |request| Box::pin(answer(router.clone(), request, answered.clone(), peer)));
-        let mut connection = protocol().serve_connection(TokioIo::new(stream), service);
+        let service = service_fn(move |request| {
+            Box::pin(answer(router.clone(), request, answered.clone(), peer, terms.checks_host))
+        });
+        let mut connection = protocol(terms).serve_connection(TokioIo::new(stream), service);
         async move {
             let ended = tokio::select! {
                 ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => ended,
@@ -325,9 +410,10 @@ async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin, is_refused_early
 }
 
 /// Hyper with our bounds. Its own timers stay off: [`Guarded`] waits instead, for less.
-fn protocol() -> http1::Builder {
+fn protocol(terms: Terms) -> http1::Builder {
     let mut protocol = http1::Builder::new();
-    protocol.max_headers(MAX_HEADERS).max_header_size(MAX_HEAD_BYTES).max_buf_size(MAX_HEAD_BYTES);
+    let Terms { max_headers, max_head_bytes, .. } = terms;
+    protocol.max_headers(max_headers).max_header_size(max_head_bytes).max_buf_size(max_head_bytes);
     protocol.header_read_timeout(None);
     protocol
 }
@@ -337,12 +423,13 @@ async fn answer(
     mut request: Request<Incoming>,
     activity: Activity,
     peer: SocketAddr,
+    checks_host: bool,
 ) -> Result<Response<TrackedBody>, Infallible> {
     activity.receiving();
     if request.body().is_end_stream() {
         activity.received();
     }
-    if let Err(problem) = host::check(request.version(), request.uri(), request.headers()) {
+    if checks_host && let Err(problem) = host::check(request.version(), request.uri(), request.headers()) {
         let mut response = problem.into_response();
         // The sender may take the start of the next request for something else than we do.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -438,9 +525,9 @@ fn concerns_one_peer(error: &io::Error) -> bool {
 }
 
 /// Writes the refusal and then reads what the peer has sent, as [`close`] does.
-async fn say_refusal(mut stream: TcpStream) {
+async fn say_refusal(mut stream: TcpStream, refusal: &'static [u8]) {
     let said = async {
-        stream.write_all(REFUSAL).await?;
+        stream.write_all(refusal).await?;
         stream.shutdown().await?;
         let mut unread = [0; 1024];
         while stream.read(&mut unread).await? > 0 {}

@@ -3,10 +3,12 @@
 mod answer;
 pub mod body;
 pub mod caller;
+pub mod check;
 mod coding;
 pub mod compat;
 mod descriptions;
 pub mod doors;
+pub mod edge;
 mod exact;
 pub mod feed;
 mod fields;
@@ -42,6 +44,7 @@ use tokio::sync::watch;
 use crate::feed::Hub;
 use crate::service::Service;
 use crate::telemetry::SharedMetrics;
+use check::{CheckOptions, Checks, NodeAuthority};
 use observe::Observe;
 use surface::Part;
 
@@ -73,6 +76,9 @@ pub fn waiting_router(app: SharedApp) -> Router {
         routes = routes.merge(measured());
     }
     let mut routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
+    if app.options.surfaces.contains(&Surface::Check) {
+        routes = routes.merge(check::blind_routes());
+    }
     if app.options.serves_oauth() {
         routes = routes.merge(oauth::waiting(&app.options.compat.oauth));
     }
@@ -81,7 +87,7 @@ pub fn waiting_router(app: SharedApp) -> Router {
 
 /// The routes of a node that still asks its members whether it may continue its origin.
 pub fn starting_router(hearing: peers::Hearing) -> Router {
-    let routes = peers::hearing(hearing).route("/health/live", get(health::live));
+    let routes = peers::hearing(hearing).route("/health/live", get(health::live)).merge(check::blind_routes());
     routes.merge(well_known::all_answer(problem::not_admitted)).fallback(problem::not_admitted)
 }
 
@@ -122,6 +128,7 @@ fn native() -> Router<SharedApp> {
         .route("/v1/revocations", post(v1::revoke))
         .route("/v1/revocations/{origin}/{sequence}/reach", get(v1::reach))
         .route("/v1/imports", post(v1::import))
+        .route("/v1/uses", post(v1::report_uses))
         .route("/v1/subjects/{subject}", get(v1::subject))
         .route("/v1/subjects/{subject}/personal-data", delete(v1::erase))
         .route("/v1/events", get(v1::events))
@@ -168,6 +175,23 @@ pub struct App {
     pub metrics: SharedMetrics,
     /// The HTTP settings.
     pub options: HttpOptions,
+    /// What gateways ask.
+    pub checks: Arc<Checks<NodeAuthority>>,
+}
+
+impl App {
+    /// The state over these parts.
+    pub fn new(
+        service: Arc<Service>,
+        hub: Arc<Hub>,
+        stop: watch::Receiver<bool>,
+        metrics: SharedMetrics,
+        options: HttpOptions,
+    ) -> Self {
+        let authority = Arc::new(NodeAuthority::new(service.clone(), hub.clone()));
+        let checks = Checks::new(authority, options.check.clone(), metrics.checks.clone(), stop.clone());
+        Self { service, hub, stop, metrics, options, checks: Arc::new(checks) }
+    }
 }
 
 pub type SharedApp = Arc<App>;
@@ -185,6 +209,8 @@ pub struct HttpOptions {
     pub status_lists: status_lists::StatusListOptions,
     /// The options of other vendors' contracts.
     pub compat: compat::CompatOptions,
+    /// The options of checks.
+    pub check: CheckOptions,
     /// How often a follower is told that it is up to date.
     pub heartbeat: Duration,
     /// The file with root's secret, if there is one: readiness warns while it exists.
@@ -214,6 +240,7 @@ impl Default for HttpOptions {
             device_headers: false,
             status_lists: status_lists::StatusListOptions::default(),
             compat: compat::CompatOptions::default(),
+            check: CheckOptions::default(),
             heartbeat: Duration::from_secs(15),
             root_token_file: None,
             bench: false,

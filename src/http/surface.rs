@@ -7,7 +7,7 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
 use super::compat::{crafter, cribl, ory, slashid};
-use super::{HttpOptions, SharedApp, evidence, feed, followed, measured, native, oauth, status_lists, tlog, v1};
+use super::{HttpOptions, SharedApp, check, evidence, feed, followed, measured, native, oauth, status_lists, tlog, v1};
 
 /// A family of routes that can be switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
@@ -32,6 +32,8 @@ pub enum Surface {
     Oauth,
     /// Token Status Lists.
     Status,
+    /// What gateways ask about each request.
+    Check,
     /// `/metrics`.
     Metrics,
 }
@@ -82,6 +84,8 @@ impl Surface {
             Self::Cribl => Part::contract(|_| cribl::routes(), cribl::CriblApi::openapi),
             Self::Oauth => Part::contract(|options| oauth::routes(&options.compat.oauth), oauth::OauthApi::openapi),
             Self::Status => Part::ours(|_| status_lists::routes(), status_lists::StatusListApi::openapi),
+            // Gateways know it, and it takes every method, so it is not in the document.
+            Self::Check => Part::contract(|_| check::surface_routes(), OpenApi::default),
             // Metrics are read by machines that know them, and are not in the document.
             Self::Metrics => Part::ours(|_| measured(), OpenApi::default),
         }

@@ -1,4 +1,4 @@
-//! TLS 1.2 and 1.3 for HTTP/1.1, from a certificate chain and a key in PEM files.
+//! TLS 1.2 and 1.3 for HTTP/1.1 and HTTP/2, from a certificate chain and a key in PEM files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +8,10 @@ use rustls::crypto::aws_lc_rs;
 use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// The names of protocols in a handshake: RFC 7301.
+pub const HTTP_2: &[u8] = b"h2";
+const HTTP_1: &[u8] = b"http/1.1";
 
 /// Why TLS can't start. No error holds a byte of the key.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +49,15 @@ pub fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsErro
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(pair)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP_1.to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The same certificate for a listener that speaks HTTP/2, too.
+pub fn with_http2(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
+    Arc::new(config)
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {

@@ -20,7 +20,7 @@ pub struct Binding {
 
 impl Binding {
     /// What the claims of a token say, if they bind it at all.
-    pub(super) fn of_claims(claims: &Map<String, Value>) -> Result<Option<Self>, TokenError> {
+    pub fn of_claims(claims: &Map<String, Value>) -> Result<Option<Self>, TokenError> {
         const WRONG: TokenError = TokenError::MalformedConfirmation;
         let Some(cnf) = claims.get("cnf") else { return Ok(None) };
         let cnf = cnf.as_object().ok_or(WRONG)?;

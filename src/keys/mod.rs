@@ -5,6 +5,7 @@
 mod borrowed;
 mod copy;
 mod file;
+mod marks;
 mod mint;
 mod origin;
 mod pem;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 
 pub use borrowed::BorrowedKeys;
 pub use copy::copy;
+pub use marks::load_or_create_mark_key;
 pub use mint::{SecretPrefix, is_well_formed, mint};
 pub use origin::OriginKey;
 pub use pem::public_key_pem;

@@ -18,6 +18,7 @@ mod store;
 mod subjects;
 mod sweep;
 mod tickets;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
@@ -32,7 +33,7 @@ use crate::domain::{
     CredentialKey, CredentialRef, CredentialView, Digest, Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds,
     LedgerOpened, Members, NodeKey, Origin, Patch, RecordId, Recorded, Revocation, RevokedCohorts, Sequence,
     SigningKeyState, StateRow, StatusListClass, StatusListId, StatusListView, Subject, SubjectState, Tenant, Timestamp,
-    UnknownRevoker, View, evolve, judge_known, worth_recording,
+    UnknownRevoker, View, evolve, judge_known,
 };
 use crate::event_log::Base;
 use forms::{IssuedRow, RowKind as _, TokenRow};
@@ -220,33 +221,6 @@ impl Projection {
         judge_known(self, key.kind, credential, now)
     }
 
-    /// Notes a request with an active ticket; returns an instant that is strictly later than that of the last request.
-    ///
-    /// Nothing is appended: a use is recorded with the next flush, if the last one on record is a tenth of a life old.
-    pub fn touch(&self, id: CredentialId, now: Timestamp) -> Result<(Active, Timestamp), Inactive> {
-        let (ticket, recorded_use_at) = self.ticket_in_use(id);
-        let active = judge_known(self, Kind::Ticket, ticket, now)?;
-        let seen_at = self.tickets.touch(id, now).ok_or(Inactive::Unknown)?;
-        if worth_recording(&active.issue, recorded_use_at, now) {
-            // After the expiry on record only the use before it is recorded, which keeps the ticket active.
-            let counts = now < active.issue.expires_with(recorded_use_at);
-            if self.tickets.queue(id, if counts { now } else { Timestamp::default() }) {
-                self.uses.lock().push(id);
-            }
-        }
-        Ok((active, seen_at))
-    }
-
-    /// The ticket with its uses, and its last use on record.
-    fn ticket_in_use(&self, id: CredentialId) -> (Credential, Timestamp) {
-        let (mut ticket, due_at) = self.tickets.get_with_use(id, &self.shared);
-        let recorded_use_at = ticket.latest;
-        if ticket.issue.as_ref().is_some_and(|issue| worth_recording(issue, recorded_use_at, due_at)) {
-            ticket.latest = due_at;
-        }
-        (ticket, recorded_use_at)
-    }
-
     /// The ticket, session or opaque token that was issued with that secret, active or not. Copies nothing.
     pub fn issued_with(&self, digest: &Digest) -> Option<CredentialKey> {
         if self.tickets.is_issued(digest) {
@@ -261,26 +235,6 @@ impl Projection {
         };
         let is_token = self.tokens.look(digest.id(), |_, held| is(held)).unwrap_or_default();
         is_token.then(|| CredentialKey { kind: Kind::Token, id: digest.id() })
-    }
-
-    /// The latest request of a ticket that memory knows of.
-    pub fn seen_at(&self, id: CredentialId) -> Timestamp {
-        self.tickets.seen_at(id)
-    }
-
-    /// Puts uses back that could not be recorded.
-    pub fn put_back_uses(&self, uses: &[(CredentialId, Timestamp)]) {
-        for (id, used_at) in uses {
-            if self.tickets.queue(*id, *used_at) {
-                self.uses.lock().push(*id);
-            }
-        }
-    }
-
-    /// Takes the uses that are to be recorded.
-    pub fn take_uses(&self) -> Vec<(CredentialId, Timestamp)> {
-        let ids = std::mem::take(&mut *self.uses.lock());
-        ids.into_iter().filter_map(|id| Some((id, self.tickets.dequeue(id)?))).collect()
     }
 
     /// The subject's credentials of these kinds beyond that one, by kind and in the order of their ids.

@@ -121,6 +121,16 @@ impl Tickets {
         })
     }
 
+    /// Notes a request that another process has seen. It is nothing new where a later one is known.
+    pub(super) fn saw(&self, id: CredentialId, seen_at: Timestamp) {
+        self.store.look(id, |handle, held| {
+            let Some(handle) = handle.filter(|_| last_use_at(held) < seen_at) else { return };
+            let mut uses = self.uses[handle.shard()].lock();
+            let one = uses.entry(handle.at()).or_default();
+            one.seen_at = one.seen_at.max(seen_at);
+        });
+    }
+
     /// Notes a use that is to be recorded. True if the ticket did not wait for the next flush yet, and does from now
     /// on.
     pub(super) fn queue(&self, id: CredentialId, used_at: Timestamp) -> bool {

@@ -90,18 +90,7 @@ impl Service {
         if !identity.grants.somewhere(Scope::Introspect) {
             return Err(Rejection::Forbidden.into());
         }
-        let found = match self.find(&Digest::of(credential.as_bytes())) {
-            Some(key) => self.good(key, self.clock.now()),
-            None if looks_like_jwt(credential) => match self.judge_jwt(credential).await {
-                Ok(judged) => of_jwt(judged),
-                // That its issuer can't be reached does not answer whether it is active.
-                Err(crate::jose::TokenError::KeysUnreachable) => {
-                    return Err(Error::Refused(Refusal::Token(crate::jose::TokenError::KeysUnreachable)));
-                }
-                Err(_) => None,
-            },
-            None => None,
-        };
+        let found = self.active(credential).await?;
         let found = found.filter(|found| identity.may(Scope::Introspect, &found.tenant));
         let found = self.unless_its_application_is_gone(found).await?;
         let Some((binding, shown)) = found.as_ref().and_then(|found| found.binding.as_ref()).zip(shown) else {
@@ -114,8 +103,24 @@ impl Service {
         }
     }
 
+    /// The introspection of that credential, if it is active.
+    pub(super) async fn active(&self, credential: &str) -> Result<Option<Introspection>, Error> {
+        match self.find(&Digest::of(credential.as_bytes())) {
+            Some(key) => Ok(self.good(key, self.clock.now())),
+            None if looks_like_jwt(credential) => match self.judge_jwt(credential).await {
+                Ok(judged) => Ok(of_jwt(judged)),
+                // That its issuer can't be reached does not answer whether it is active.
+                Err(crate::jose::TokenError::KeysUnreachable) => {
+                    Err(Error::Refused(Refusal::Token(crate::jose::TokenError::KeysUnreachable)))
+                }
+                Err(_) => Ok(None),
+            },
+            None => Ok(None),
+        }
+    }
+
     /// An access token of an application is inactive once the application may not call any more.
-    async fn unless_its_application_is_gone(
+    pub(super) async fn unless_its_application_is_gone(
         &self,
         found: Option<Introspection>,
     ) -> Result<Option<Introspection>, Failure> {

@@ -1,10 +1,14 @@
 //! What the issue of a credential says, besides what memory holds of it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::facts::Weighed;
+use super::introspection::{Introspection, JwtSays};
 use super::sessions::recorded;
-use super::{Failure, Introspection, Party, Service};
+use super::{Failure, Party, Service};
 use crate::domain::{Aal, Event, GrantType, Kind, Method, RecordId, Timestamp, TokenIssued};
 
 /// What the issue of a credential says besides what memory holds.
@@ -43,6 +47,55 @@ impl Weighed for TokenFacts {
 impl TokenFacts {
     fn of(issued: TokenIssued) -> Self {
         Self { audience: issued.audience, scope: issued.scope, grant: issued.grant }
+    }
+}
+
+impl Introspection {
+    /// The client that a token was issued to: of our own by its record, of others by what they say.
+    pub fn client(&self) -> Option<Cow<'_, str>> {
+        if let Some(application) = self.application {
+            return Some(application.to_string().into());
+        }
+        let claims = &self.jwt.as_ref()?.claims;
+        claims.get("client_id").or_else(|| claims.get("azp"))?.as_str().map(Cow::Borrowed)
+    }
+
+    /// What it allows, as one text, whatever an issuer writes.
+    pub fn scope<'a>(&'a self, facts: &'a IssueFacts) -> Option<Cow<'a, str>> {
+        let scope = match (&self.jwt, facts) {
+            (Some(jwt), _) => jwt.scope(),
+            (None, IssueFacts::Token(facts)) => facts.scope.as_deref().map(Cow::Borrowed),
+            (None, IssueFacts::Nothing | IssueFacts::Session(_)) => None,
+        };
+        scope.filter(|scope| !scope.is_empty())
+    }
+
+    /// Whom it is meant for, as a list, whatever an issuer writes.
+    pub fn audience<'a>(&'a self, facts: &'a IssueFacts) -> Vec<&'a str> {
+        match (&self.jwt, facts) {
+            (Some(jwt), _) => match jwt.claims.get("aud") {
+                Some(Value::String(one)) => vec![one],
+                Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
+                _ => Vec::new(),
+            },
+            (None, IssueFacts::Token(facts)) => facts.audience.iter().map(|one| &**one).collect(),
+            (None, IssueFacts::Nothing | IssueFacts::Session(_)) => Vec::new(),
+        }
+    }
+
+    /// The assurance level of a JWT, as it says.
+    pub fn level(&self) -> Option<&str> {
+        self.jwt.as_ref()?.claims.get("acr")?.as_str()
+    }
+}
+
+impl JwtSays {
+    fn scope(&self) -> Option<Cow<'_, str>> {
+        match self.claims.get("scope")? {
+            Value::String(scope) => Some(scope.into()),
+            Value::Array(scopes) => Some(scopes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ").into()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+        }
     }
 }
 

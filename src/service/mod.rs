@@ -1,6 +1,7 @@
 //! The use cases: the only way in. One function for each, one append each.
 
 mod applications;
+mod checks;
 mod clients;
 mod clock;
 mod cluster;
@@ -35,6 +36,7 @@ mod status_lists;
 mod target;
 mod tickets;
 mod tokens;
+mod uses;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,6 +44,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::compact::MarkKey;
 use crate::domain::{
     Caller, CredentialView as _, Decision, Digest, Grants, Idempotency, LedgerId, Origin, Policy, Position, RecordId,
     Registration, Request, RequestId, Scope, Tenant, Timestamp, UseCase, View as _, decide,
@@ -52,6 +55,7 @@ use crate::projection::{self, MemoryCounts, Projection, SnapshotError, StateSour
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
+pub use checks::{Reached, RevocableName};
 pub use clients::{GrantedScope, WITHIN_FOLLOW};
 pub use clock::{Beyond, BeyondCredential, ClockAccepted, ClockShown, MAX_LISTED};
 pub use cluster::{
@@ -73,7 +77,7 @@ pub use log_readers::LogReaders;
 pub use machine::{Committed, Filed, Hook, Ledger, Outcome};
 pub use open::{Beginning, NodeSettings, Prepared, open, prepare};
 pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
-pub use pseudonyms::check_pseudonyms;
+pub use pseudonyms::{check_pseudonyms, on_record};
 pub use questions::{HistoryPage, IndexedRecord, LogQuestionError, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{EventsPage, MAX_EVENTS, Status};
 pub use revocations::{NewCohortRevocation, NewSubjectRevocation, RevocationOutcome, Revoker, Why};
@@ -89,6 +93,7 @@ pub use status_lists::{ServedStatusList, StatusListAnswer, StatusListSettings};
 pub use target::{Target, kind_by_form, looks_like_jwt};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, SessionToken};
+pub use uses::{ReportedUse, UseOutcome};
 
 use clients::Clients;
 use clock::{Marks, Timekeeper};
@@ -202,6 +207,7 @@ struct Fixed {
     policy: Policy,
     trusted: TrustedIssuers,
     pseudonyms: Pseudonyms,
+    mark_key: MarkKey,
 }
 
 /// Work that is done by few callers at a time, or by one.
@@ -323,6 +329,11 @@ impl Service {
     /// The writer's observations around the log's files.
     pub fn observed(&self) -> Observed {
         self.log.writer.observed()
+    }
+
+    /// The key of the marks that this node tells followers.
+    pub fn mark_key(&self) -> &MarkKey {
+        &self.fixed.mark_key
     }
 
     /// Whether subjects are pseudonyms in this ledger.

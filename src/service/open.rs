@@ -18,6 +18,7 @@ use super::{
 };
 use crate::clock::{Clock, fresh_origin, fresh_uuid};
 use crate::cluster::{Anchors, Incarnation, KeptHeads, SignedHead};
+use crate::compact::MarkKey;
 use crate::domain::{
     Digest, Event, Issuer, LOG_FORMAT, LedgerId, LedgerOpened, NodeKey, NodeName, Origin, PeerAddress, Policy,
     Position, Previous, Reads, RecordId, Region, Timestamp, View as _, issuer, lineage,
@@ -26,7 +27,7 @@ use crate::event_log::{
     Base, DataDirectory, OpenLog, ReadError, Reader, WalCopier, Writer, WriterStart, refuse_rescued,
 };
 use crate::jose::{Proofs, TrustedIssuers};
-use crate::keys::{Algorithm, BorrowedKeys, OriginKey, SealingKeys};
+use crate::keys::{Algorithm, BorrowedKeys, OriginKey, SealingKeys, load_or_create_mark_key};
 use crate::projection::{self, Projection, Rebuilt, StateSource, rebuild};
 use crate::tlog::{KeyName, TreeHash};
 use crate::tree::{self, Checkpoints, Keeper, Leaf, Trees};
@@ -283,6 +284,7 @@ impl Prepared {
             Beginning::Continued => last_slot,
             Beginning::Renewed { slots_used } => last_slot.max(Some(slots_used)),
         };
+        let mark_key = MarkKey::from_bytes(load_or_create_mark_key(&keys)?);
         let sealer = Sealer::new(SealingKeys::open(&keys)?, BorrowedKeys::new(&keys), last_slot, lineage)?;
         erase_again(&sealer, &projection)?;
         let signing = Signing::new(keys, settings.token_algorithm, settings.issuer, settings.key_publish_ahead);
@@ -322,7 +324,7 @@ impl Prepared {
             clock,
             timekeeping: Timekeeping { marks, starts_again: watch::Sender::new(false) },
             origin,
-            fixed: Fixed { ledger, root, policy: settings.policy, trusted: settings.trusted, pseudonyms },
+            fixed: Fixed { ledger, root, policy: settings.policy, trusted: settings.trusted, pseudonyms, mark_key },
             reach,
             cluster,
             recent_secrets: RecentSecrets::default(),

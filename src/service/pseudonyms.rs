@@ -40,6 +40,11 @@ impl Pseudonyms {
     }
 }
 
+/// The subject of a name that is on record already: this ledger's own tokens and its answers have those names alone.
+pub fn on_record(name: &GivenSubject) -> Subject {
+    name.as_given().clone()
+}
+
 /// Whether a start with that setting would be refused because of it. Creates nothing.
 pub fn check_pseudonyms(data: &Path, wanted: bool, reader: &Reader) -> Result<(), StartError> {
     let first = reader.find(Position(1))?.map(|stored| stored.decode()).transpose()?;

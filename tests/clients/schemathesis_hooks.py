@@ -68,6 +68,10 @@ def import_line():
     return json.dumps({"kind": "token", "subject": SUBJECT, "digest": digest, **times}) + "\n"
 
 
+def use_line():
+    return json.dumps({"kind": "ticket", "id": uuid.uuid4().hex, "age_ms": 5}) + "\n"
+
+
 def origin():
     return call("GET", "/v1/status")["head"]["origin"]
 
@@ -103,6 +107,7 @@ GOOD = {
     "GET /origins/{origin}/tile/{path}": lambda: {"path": {"origin": origin(), "path": "entries/000.p/1"}},
     "GET /v1/events/{position}/sealed": lambda: {"path": {"position": sealed_position()}},
     "POST /v1/imports": lambda: {"body": import_line()},
+    "POST /v1/uses": lambda: {"body": use_line()},
     "POST /v1/introspect": lambda: {"body": {"credential": ticket()["ticket"]}},
     "POST /v1/keys": lambda: {},
     "POST /v1/nodes": lambda: {"body": node()},

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use spdx::{Expression, ParseMode};
 
 /// Crates that a default build compiles, this one not counted.
-const MAX_CRATES: usize = 180;
+const MAX_CRATES: usize = 190;
 
 /// `deny.toml`, as far as it is read here.
 #[derive(Deserialize)]

@@ -143,6 +143,11 @@ fn every_decision_can_be_folded_whatever_the_bytes() {
 }
 
 #[test]
+fn a_frame_has_one_spelling_whatever_the_bytes() {
+    replay("compact");
+}
+
+#[test]
 fn every_target_has_a_program_and_a_corpus() {
     let manifest = fs::read_to_string(folder().join("Cargo.toml")).unwrap();
     for (target, _) in TARGETS {

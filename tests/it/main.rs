@@ -8,15 +8,18 @@
 )]
 
 mod audit;
+mod check;
 mod circles;
 mod cli;
 mod clients;
 mod clocks;
 mod cluster;
+mod compact;
 mod compat;
 mod dependencies;
 mod documents;
 mod domain;
+mod edge;
 mod event_log;
 mod feed;
 mod fuzz;

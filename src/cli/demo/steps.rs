@@ -15,7 +15,7 @@ use crate::clock::wall_clock;
 use crate::domain::Secret;
 
 /// How long to wait before something counts as not happening.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const PROFILE: &str = "5925a68def86951f895cf497";
 const TICKETS: &str = "/crafter-profile/api/1/authentication/ticket";
 const ACCESS_TOKENS: &str = "/crafter-profile/api/1/access_token";
@@ -48,6 +48,7 @@ impl Demo {
         self.slashid(&root, &gateway, &mut feed).await?;
         self.cribl(&root, &gateway, &mut feed).await?;
         self.oauth(&root, &mut feed).await?;
+        self.edge(&root, &mut feed).await?;
         self.leaked_secret(&root, &gateway, &mut feed).await?;
         self.evidence(&root, &mut feed).await?;
         self.stop(&mut feed).await?;

@@ -1,22 +1,24 @@
 //! The feed over HTTP: a stream of server-sent events or lines, a page of JSON, and the snapshot of the revocations in
 //! force.
 
+mod compact;
 mod page;
 mod query;
 mod snapshot;
 mod stream;
+mod walk;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 
-use self::query::{FeedLayout, Wanted};
+use self::query::{FeedLayout, StreamForm, Wanted};
 use super::descriptions::Refusals;
 use super::problem::{Code, Problem};
 use super::{App, SharedApp, body, caller};
 use crate::domain::{Kinds, Scope, Secret, Tenant};
-use crate::feed::{FeedFilter, FollowError, Follower, FrameFormat, MAX_CURSOR_CHARS};
+use crate::feed::{FeedFilter, FollowError, Follower, MAX_CURSOR_CHARS};
 use crate::service::{CallerIdentity, Failure, Party};
 
 /// The path of the snapshot.
@@ -34,7 +36,8 @@ pub struct FeedApi;
 /// Every revocation, in order, from the cursor on. Needs the scope `follow`.
 ///
 /// `Accept` decides: `text/event-stream` and `application/x-ndjson` get a stream that goes on until an event ends it
-/// and says why; anything else gets one page. Events are `revoked`, `gap` (load the snapshot), `heartbeat` and `end`; a
+/// and says why, `application/vnd.authledger.revocations` the same for machines, with marks instead of names
+/// (`schema/compact-revocations.md`); anything else gets one page. Events are `revoked`, `gap` (load the snapshot), `heartbeat` and `end`; a
 /// line names its event in the member `event`.
 #[utoipa::path(
     get,
@@ -52,6 +55,7 @@ pub struct FeedApi;
                 (page::PageSchema = "application/json"),
                 (String = "text/event-stream"),
                 (String = "application/x-ndjson"),
+                (String = "application/vnd.authledger.revocations"),
             ),
         ),
         Refusals,
@@ -80,6 +84,7 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
                 (page::PageSchema = "application/json"),
                 (String = "text/event-stream"),
                 (String = "application/x-ndjson"),
+                (String = "application/vnd.authledger.revocations"),
             ),
         ),
         Refusals,
@@ -110,8 +115,8 @@ async fn answer(
             still_following(app, &secret, &filter).await.ok_or(Code::Unauthenticated)?;
             page
         }
-        FeedLayout::Stream(format) => {
-            streamed(format, stream::FollowerConnection::new(app, follower, secret, format).into_body())
+        FeedLayout::Stream(form) => {
+            streamed(form, stream::FollowerConnection::new(app, follower, secret, form).into_body())
         }
     };
     answer.headers_mut().insert(header::VARY, HeaderValue::from(header::ACCEPT));
@@ -121,24 +126,40 @@ async fn answer(
 /// Every revocation in force, as lines of JSON. Needs the scope `follow`.
 ///
 /// The first line is `{ledger, cursor}`; the last is `{end: true, count}`. Without the last line, the reader discards
-/// what it has.
+/// what it has. With `Accept: application/vnd.authledger.revocations` it is the form for machines, with marks instead of
+/// names (`schema/compact-revocations.md`).
 #[utoipa::path(
     get,
     path = "/v1/revocations/snapshot",
     tag = "feed",
     params(query::SnapshotParameters),
     responses(
-        (status = 200, description = "Lines of JSON", body = String, content_type = "application/x-ndjson"),
+        (
+            status = 200,
+            description = "Lines of JSON, or frames",
+            content(
+                (String = "application/x-ndjson"),
+                (String = "application/vnd.authledger.revocations"),
+            ),
+        ),
         Refusals,
     ),
 )]
 pub async fn snapshot(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let (identity, _) = caller::follower(&app, &headers).await?;
     let (tenant, kinds) = query::of_snapshot(&uri)?;
+    let form = query::snapshot_form(&headers);
     let filter = filter(&identity, tenant, kinds)?;
-    let mut pace = app.service.pace(Party::of(&identity));
+    let party = Party::of(&identity);
+    let mut pace = app.service.pace(party.clone());
     pace.admit()?;
-    Ok(streamed(FrameFormat::Lines, snapshot::body(app, filter, pace)))
+    let body = match form {
+        StreamForm::Text(_) => snapshot::body(app, filter, pace),
+        StreamForm::Compact => compact::body(app, filter, pace, party),
+    };
+    let mut answer = streamed(form, body);
+    answer.headers_mut().insert(header::VARY, HeaderValue::from(header::ACCEPT));
+    Ok(answer)
 }
 
 fn filter(identity: &CallerIdentity, tenant: Option<Tenant>, kinds: Kinds) -> Result<FeedFilter, Problem> {
@@ -172,14 +193,10 @@ fn refuse(error: FollowError) -> Problem {
     }
 }
 
-fn streamed(format: FrameFormat, body: Body) -> Response {
+fn streamed(form: StreamForm, body: Body) -> Response {
     let mut response = Response::new(body);
-    let content_type = match format {
-        FrameFormat::EventStream => "text/event-stream",
-        FrameFormat::Lines => "application/x-ndjson",
-    };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // A proxy that buffers a response before it passes it on would hold every revocation back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));

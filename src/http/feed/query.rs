@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::compact::MEDIA_TYPE;
 use crate::domain::{Kind, Kinds, Malformed, Tenant};
 use crate::feed::{Cursor, FollowStart, FrameFormat, NoCursor};
 use crate::http::fields;
@@ -23,11 +24,15 @@ const MAX_WAIT_SECONDS: u64 = 120;
 /// The client's wishes about how an answer is made (RFC 7240).
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// The layouts by their media types.
-const LAYOUTS: [(&str, FeedLayout); 3] = [
-    ("text/event-stream", FeedLayout::Stream(FrameFormat::EventStream)),
-    ("application/x-ndjson", FeedLayout::Stream(FrameFormat::Lines)),
+const LAYOUTS: [(&str, FeedLayout); 4] = [
+    ("text/event-stream", FeedLayout::Stream(StreamForm::Text(FrameFormat::EventStream))),
+    ("application/x-ndjson", FeedLayout::Stream(StreamForm::Text(FrameFormat::Lines))),
+    (MEDIA_TYPE, FeedLayout::Stream(StreamForm::Compact)),
     ("application/json", FeedLayout::Page),
 ];
+/// The forms of a snapshot by their media types.
+const SNAPSHOTS: [(&str, StreamForm); 2] =
+    [(MEDIA_TYPE, StreamForm::Compact), ("application/x-ndjson", StreamForm::Text(FrameFormat::Lines))];
 
 /// How the answer is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +40,27 @@ pub enum FeedLayout {
     /// One page of JSON.
     Page,
     /// A stream that does not end.
-    Stream(FrameFormat),
+    Stream(StreamForm),
+}
+
+/// The form of a stream or a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamForm {
+    /// JSON.
+    Text(FrameFormat),
+    /// Frames with marks.
+    Compact,
+}
+
+impl StreamForm {
+    /// Its media type.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Text(FrameFormat::EventStream) => "text/event-stream",
+            Self::Text(FrameFormat::Lines) => "application/x-ndjson",
+            Self::Compact => MEDIA_TYPE,
+        }
+    }
 }
 
 /// A follower's request.
@@ -163,9 +188,14 @@ impl Wanted {
             kinds: kinds.map_or(Kinds::ALL, |WireText(kinds)| kinds),
             limit,
             wait: wait(headers),
-            layout: layout(headers),
+            layout: preferred(headers, &LAYOUTS).unwrap_or(FeedLayout::Page),
         }
     }
+}
+
+/// The form of a snapshot: lines, unless the client prefers the other one.
+pub fn snapshot_form(headers: &HeaderMap) -> StreamForm {
+    preferred(headers, &SNAPSHOTS).unwrap_or(StreamForm::Text(FrameFormat::Lines))
 }
 
 /// The tenant and the kinds of a snapshot.
@@ -202,15 +232,15 @@ fn wait(headers: &HeaderMap) -> Duration {
     Duration::from_secs(seconds.unwrap_or(0).min(MAX_WAIT_SECONDS))
 }
 
-/// The layout that the client weighs most; of two that weigh the same, the one that it names more exactly, or else names first. A client
-/// that accepts none of them gets a page (RFC 9110, section 12.5.1, allows that).
-fn layout(headers: &HeaderMap) -> FeedLayout {
+/// The form that the client weighs most; of two that weigh the same, the one that it names more exactly, or else names first. A client
+/// that accepts none of them gets the last one (RFC 9110, section 12.5.1, allows that).
+fn preferred<T: Copy>(headers: &HeaderMap, forms: &[(&str, T)]) -> Option<T> {
     let accepted = fields::elements(headers, &header::ACCEPT);
     let named_at = |media_type: &str| accepted.iter().position(|element| element.name == media_type);
-    let rank = |(media_type, _): &&(&str, FeedLayout)| {
+    let rank = |(media_type, _): &&(&str, T)| {
         let first = Reverse(named_at(media_type).unwrap_or(usize::MAX));
         fields::accepted(&accepted, media_type).filter(|(weight, _)| *weight > 0).map(|how| (how, first))
     };
-    // Of several that rank the same, `max_by_key` takes the last: a page.
-    LAYOUTS.iter().max_by_key(rank).map_or(FeedLayout::Page, |(_, layout)| *layout)
+    // Of several that rank the same, `max_by_key` takes the last.
+    forms.iter().max_by_key(rank).map(|(_, form)| *form)
 }

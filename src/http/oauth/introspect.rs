@@ -16,7 +16,7 @@ use super::form::Form;
 use crate::domain::{Kind, Method, OauthClient, Scope, Timestamp};
 use crate::http::{App, SharedApp, answer, fields};
 use crate::jose::MAX_JWT_BYTES;
-use crate::service::{Introspection, IssueFacts, JwtSays, SessionFacts};
+use crate::service::{Introspection, IssueFacts, SessionFacts};
 
 /// The type of a signed answer: RFC 9701, section 4.
 const SIGNED: &str = "application/token-introspection+jwt";
@@ -277,24 +277,49 @@ fn wanted(request: &Request) -> Option<Wanted> {
 async fn find(app: &App, client: &Client, form: &Form<'_>) -> Result<Option<(Introspection, IssueFacts)>, OauthError> {
     let token = token(form)?;
     let Some(found) = app.service.introspect(&client.identity, token, None).await? else { return Ok(None) };
-    // Clients believe `active` beyond `exp`, which has whole seconds.
-    let now = app.service.clock().now().as_seconds();
-    if found.expires_at.is_some_and(|expires_at| expires_at.as_seconds() <= now) {
+    if is_over(&found, app.service.clock().now()) {
         return Ok(None);
     }
     let facts = app.service.issue_facts(&found).await?;
-    let audience = audience(&found, &facts);
+    let audience = found.audience(&facts);
     let is_for_client =
         terms(client).is_none_or(|terms| audience.is_empty() || terms.may_use(audience.iter().copied()));
-    if !is_for_client {
-        return Ok(None);
-    }
-    let has_scopes = form.get("scope").is_none_or(|wanted| {
-        let scope = scope(&found, &facts);
+    let is_shown = is_for_client && has_scopes(form, &found, &facts);
+    Ok(is_shown.then_some((found, facts)))
+}
+
+/// Clients believe `active` beyond `exp`, which has whole seconds.
+fn is_over(found: &Introspection, now: Timestamp) -> bool {
+    found.expires_at.is_some_and(|expires_at| expires_at.as_seconds() <= now.as_seconds())
+}
+
+/// Whether it has all the scopes that the caller asks for.
+fn has_scopes(form: &Form<'_>, found: &Introspection, facts: &IssueFacts) -> bool {
+    form.get("scope").is_none_or(|wanted| {
+        let scope = found.scope(facts);
         let granted: Vec<&str> = scope.as_deref().unwrap_or_default().split(' ').collect();
         wanted.split(' ').filter(|one| !one.is_empty()).all(|one| granted.contains(&one))
-    });
-    Ok(has_scopes.then_some((found, facts)))
+    })
+}
+
+/// Whether a request takes an answer in JSON, for a server that signs none.
+pub fn takes_json(request: &Request) -> bool {
+    wanted(request) == Some(Wanted::Json)
+}
+
+/// The answer of a server without applications, about a token that is active there, or is not. `ours` is the ledger's name as
+/// an issuer.
+pub fn answer_of(
+    found: Option<&(Introspection, IssueFacts)>,
+    form: &Form<'_>,
+    ours: Option<&str>,
+    now: Timestamp,
+) -> Response {
+    let found = found.filter(|(found, facts)| !is_over(found, now) && has_scopes(form, found, facts));
+    let shown = found.map_or(INACTIVE, |(found, facts)| Shown::Active(ActiveShown::of(found, facts, ours, false)));
+    let mut response = answer::json(StatusCode::OK, &shown);
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
 }
 
 /// The parameter `token`.
@@ -322,9 +347,9 @@ impl<'a> ActiveShown<'a> {
             iat: found.issued_at.map(Timestamp::as_seconds).filter(|iat| exp.is_none_or(|exp| *iat < exp)),
             nbf: jwt.and_then(|jwt| jwt.not_before),
             jti: found.id.as_deref(),
-            client_id: client_id(found).filter(|_| is_token),
-            scope: scope(found, facts),
-            aud: audience(found, facts),
+            client_id: found.client().filter(|_| is_token),
+            scope: found.scope(facts),
+            aud: found.audience(facts),
             token_type: token_type(found).filter(|_| is_token),
             cnf: found.binding.as_ref().map(|binding| &binding.cnf),
             sid: sid(found),
@@ -371,45 +396,5 @@ fn token_type(found: &Introspection) -> Option<&'static str> {
     match &found.binding {
         None => Some("Bearer"),
         Some(binding) => binding.key.map(|_| "DPoP"),
-    }
-}
-
-/// Of our own by its record, of others by what they say: the client, or the party that it was issued to.
-fn client_id(found: &Introspection) -> Option<Cow<'_, str>> {
-    if let Some(application) = found.application {
-        return Some(application.to_string().into());
-    }
-    let claims = &found.jwt.as_ref()?.claims;
-    claims.get("client_id").or_else(|| claims.get("azp"))?.as_str().map(Cow::Borrowed)
-}
-
-/// One text, whatever an issuer writes.
-fn scope<'a>(found: &'a Introspection, facts: &'a IssueFacts) -> Option<Cow<'a, str>> {
-    let scope = match (&found.jwt, facts) {
-        (Some(jwt), _) => claimed_scope(jwt),
-        (None, IssueFacts::Token(facts)) => facts.scope.as_deref().map(Cow::Borrowed),
-        (None, IssueFacts::Nothing | IssueFacts::Session(_)) => None,
-    };
-    scope.filter(|scope| !scope.is_empty())
-}
-
-fn claimed_scope(jwt: &JwtSays) -> Option<Cow<'_, str>> {
-    match jwt.claims.get("scope")? {
-        Value::String(scope) => Some(scope.into()),
-        Value::Array(scopes) => Some(scopes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ").into()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
-    }
-}
-
-/// A list, whatever an issuer writes.
-fn audience<'a>(found: &'a Introspection, facts: &'a IssueFacts) -> Vec<&'a str> {
-    match (&found.jwt, facts) {
-        (Some(jwt), _) => match jwt.claims.get("aud") {
-            Some(Value::String(one)) => vec![one],
-            Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        },
-        (None, IssueFacts::Token(facts)) => facts.audience.iter().map(|one| &**one).collect(),
-        (None, IssueFacts::Nothing | IssueFacts::Session(_)) => Vec::new(),
     }
 }

@@ -12,6 +12,7 @@ mod global;
 mod introspect;
 mod members;
 mod metadata;
+pub(super) mod plain;
 mod revoke;
 mod token;
 
@@ -21,7 +22,7 @@ use axum::routing::{any, get, post};
 
 use super::SharedApp;
 use super::well_known::across_origins;
-use error::OauthError;
+pub(super) use error::OauthError;
 
 pub use config::{EmailSubjects, OauthOptions, OauthSettings};
 pub use members::members_of;

@@ -1,5 +1,7 @@
 //! `POST /v1/introspect`
 
+use std::borrow::Cow;
+
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -15,7 +17,7 @@ use crate::http::problem::Problem;
 use crate::http::wire::{JsonObject, Shown, TextForm, WireText, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::jose::{Possession, Proof, TargetUri};
-use crate::service::Introspection;
+use crate::service::{Introspection, IssueFacts};
 
 /// A credential to ask about.
 #[derive(Deserialize, ToSchema)]
@@ -34,6 +36,10 @@ struct IntrospectBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")]
     certificate_sha256: Option<WireText<Thumbprint>>,
+    /// Whether the answer has a member `details`: what the issue of the credential says.
+    #[serde(default)]
+    #[schema(default = false)]
+    details: bool,
 }
 
 /// A proof of possession, and the request that it came with.
@@ -158,6 +164,66 @@ struct Good<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = ConfirmationShown)]
     cnf: Option<&'a Map<String, Value>>,
+    /// What its issue says, if the caller has asked for details.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = DetailsShown)]
+    details: Option<DetailsShown<'a>>,
+}
+
+/// What the issue of a credential says: of a token its scope and audience, of a session how its subject was authenticated.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CredentialDetails)]
+struct DetailsShown<'a> {
+    /// Of a token: what it allows, separated by spaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    scope: Option<Cow<'a, str>>,
+    /// Of a token: the parties that it is meant for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    audience: Vec<&'a str>,
+    /// Of a session: the authenticator assurance level of its subject, `aal0` to `aal3`; of a JWT its `acr`, if that is a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    aal: Option<&'a str>,
+    /// Of a session: when its subject was authenticated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    authenticated_at: Option<Shown<Timestamp>>,
+    /// Of a session: the names of the methods by which its subject was authenticated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    methods: Vec<&'a str>,
+    /// Of a token that another issuer made: the client that it was issued to, if it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    client: Option<Cow<'a, str>>,
+    /// Whether an application was granted it for itself. It is then inactive once the application is removed, which no
+    /// revocation says.
+    granted: bool,
+}
+
+impl<'a> DetailsShown<'a> {
+    fn of(found: &'a Introspection, facts: &'a IssueFacts) -> Self {
+        let session = match facts {
+            IssueFacts::Session(session) => Some(session),
+            IssueFacts::Nothing | IssueFacts::Token(_) => None,
+        };
+        let granted = match facts {
+            IssueFacts::Token(token) => token.grant.is_some(),
+            IssueFacts::Nothing | IssueFacts::Session(_) => false,
+        };
+        let methods = session.into_iter().flat_map(|session| &session.methods);
+        Self {
+            scope: found.scope(facts),
+            audience: found.audience(facts),
+            aal: session.map(|session| session.aal.as_str()).or_else(|| found.level()),
+            authenticated_at: session.and_then(|session| session.authenticated_at.or(found.issued_at)).map(Shown),
+            methods: methods.map(|method| method.method.as_str()).collect(),
+            client: found.client().filter(|_| found.kind == Kind::Token && found.application.is_none()),
+            granted,
+        }
+    }
 }
 
 /// An inactive credential. The answer does not say why it is inactive, or whose it was.
@@ -183,13 +249,17 @@ pub async fn introspect(State(app): State<SharedApp>, request: Request) -> Resul
     let (identity, body) = caller::question::<IntrospectBody>(&app, request, Scope::Introspect).await?;
     let shown = body.possession();
     let found = app.service.introspect(&identity, &body.credential, shown.as_ref()).await?;
+    let facts = match &found {
+        Some(found) if body.details => Some(app.service.issue_facts(found).await?),
+        Some(_) | None => None,
+    };
     let body = found.as_ref().map_or(IntrospectionShown::Inactive(InactiveCredential { active: false }), |found| {
-        IntrospectionShown::Good(good(found))
+        IntrospectionShown::Good(good(found, facts.as_ref()))
     });
     Ok(answer::json(StatusCode::OK, &body))
 }
 
-fn good(found: &Introspection) -> Good<'_> {
+fn good<'a>(found: &'a Introspection, facts: Option<&'a IssueFacts>) -> Good<'a> {
     let session = found.ancestors.first().filter(|parent| parent.kind == Kind::Session);
     Good {
         active: true,
@@ -209,5 +279,6 @@ fn good(found: &Introspection) -> Good<'_> {
         application: found.application.map(|id| id.to_string()),
         token_type: found.binding.as_ref().and_then(|binding| binding.key).map(|_| "DPoP"),
         cnf: found.binding.as_ref().map(|binding| &binding.cnf),
+        details: facts.map(|facts| DetailsShown::of(found, facts)),
     }
 }

@@ -34,6 +34,7 @@ mod session;
 mod status;
 mod subject;
 mod target;
+mod uses;
 mod withdraw_key;
 
 pub use as_of::{as_of, presented_as_of};
@@ -61,6 +62,7 @@ pub use rotate_key::rotate_key;
 pub use sealed::sealed;
 pub use status::status;
 pub use subject::subject;
+pub use uses::report_uses;
 pub use withdraw_key::withdraw_key;
 
 /// This surface's part of the OpenAPI document.
@@ -77,6 +79,7 @@ pub use withdraw_key::withdraw_key;
     introspect::introspect,
     revoke::revoke,
     import::import,
+    uses::report_uses,
     subject::subject,
     erase::erase,
     events::events,

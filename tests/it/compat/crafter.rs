@@ -66,7 +66,7 @@ impl CrafterNode {
         options.compat.crafter.allow_published_access_tokens = allow_published_access_tokens;
         let hub = Hub::new(service.ledger(), service.projection().base());
         let (_, stop) = tokio::sync::watch::channel(false);
-        let app = App { service: service.clone(), hub, stop, metrics: Arc::new(Metrics::new()), options };
+        let app = App::new(service.clone(), hub, stop, Arc::new(Metrics::new()), options);
         let router = routes().with_state(Arc::new(app));
         Self { service, clock, router, running: Some(running), _directory: directory }
     }

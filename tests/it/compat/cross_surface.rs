@@ -284,7 +284,8 @@ impl World {
         let jwks = directory.join("jwks.json");
         std::fs::write(&jwks, format!("{{\"keys\":[{}]}}", signer.public_jwk())).expect("a file");
         let config = format!(
-            "[[trusted_issuer]]\nissuer = \"{FOREIGN}\"\njwks_file = \"{}\"\ntenants = [\"default\"]\n",
+            "[[trusted_issuer]]\nissuer = \"{FOREIGN}\"\njwks_file = \"{}\"\ntenants = [\"default\"]\n\
+             [[check]]\nrule = \"any\"\nkinds = [\"ticket\", \"session\", \"token\"]\n",
             jwks.display()
         );
         std::fs::write(directory.join("ledger.toml"), config).expect("a file");
@@ -441,6 +442,18 @@ async fn oauth_introspect(world: &World, person: &Person) -> Seen {
         assert_eq!(answer.status().as_u16(), 200);
         let body: Value = answer.json().await.expect("JSON");
         seen.insert(sort, body["active"].as_bool().expect("active"));
+    }
+    seen
+}
+
+/// What a gateway is told.
+async fn check(world: &World, person: &Person) -> Seen {
+    let mut seen = Seen::new();
+    for sort in ALL {
+        let request = world.anybody(Method::GET, "/check/any").bearer_auth(person.secret(sort));
+        let answer = request.send().await.expect("an answer");
+        assert!(matches!(answer.status().as_u16(), 200 | 401), "{answer:?}");
+        seen.insert(sort, answer.status() == 200);
     }
     seen
 }
@@ -617,6 +630,7 @@ async fn observe(world: &World, person: &Person, way: &Way, table: &mut Table) {
     table.assert(way, "introspect", &introspect(world, person).await);
     table.assert(way, "OAuth introspection", &oauth_introspect(world, person).await);
     table.assert(way, "signed introspection", &signed_introspect(world, person).await);
+    table.assert(way, "check", &check(world, person).await);
     table.assert(way, "Crafter GET", &crafter_get(world, person).await);
     table.assert(way, "admin list", &admin_list(world, person).await);
     table.assert(way, "subject view", &subject_view(world, person).await);

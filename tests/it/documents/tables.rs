@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use authledger::config::ServeArgs;
+use authledger::config::{EdgeArgs, ServeArgs};
 use authledger::http::problem::Code;
-use authledger::telemetry::Metrics;
+use authledger::telemetry::{EdgeMetrics, Metrics};
 use clap::{Arg, Args as _, Command};
 
 use super::pages;
@@ -67,10 +67,13 @@ fn value_name(argument: &Arg) -> String {
 #[test]
 fn the_settings_are_those_of_the_code() {
     let serve = ServeArgs::augment_args(Command::new("serve"));
-    let shown = serve.get_arguments().filter(|argument| !argument.is_hide_set());
-    let rows: String = shown.map(setting).collect();
-    let head = "| flag | variable | key | default | meaning |\n|---|---|---|---|---|\n";
-    compare("docs/reference/configuration.md", "settings", &format!("{head}{rows}"));
+    let edge = EdgeArgs::augment_args(Command::new("edge"));
+    for (name, command) in [("settings", serve), ("edge settings", edge)] {
+        let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+        let rows: String = shown.map(setting).collect();
+        let head = "| flag | variable | key | default | meaning |\n|---|---|---|---|---|\n";
+        compare("docs/reference/configuration.md", name, &format!("{head}{rows}"));
+    }
 }
 
 #[test]
@@ -89,7 +92,8 @@ fn the_problems_are_those_of_the_code() {
 #[test]
 fn every_metric_is_explained() {
     let page = pages::read("docs/reference/metrics.md");
-    let text = Metrics::new().encode();
+    let node = Metrics::new();
+    let text = format!("{}{}", node.encode(), EdgeMetrics::new(&node).encode());
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let mut missing = Vec::new();
     for (name, kind) in types {

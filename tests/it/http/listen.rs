@@ -311,13 +311,13 @@ async fn a_stop_whose_sender_is_gone_counts_as_a_stop() {
 }
 
 /// A certificate for `localhost`, in files as an operator has them.
-struct Certificate {
+pub struct Certificate {
     dir: tempfile::TempDir,
     der: CertificateDer<'static>,
 }
 
 impl Certificate {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("certificate.pem"), made.cert.pem()).expect("written");
@@ -325,11 +325,16 @@ impl Certificate {
         Self { dir, der: made.cert.der().clone() }
     }
 
-    fn load(&self) -> Result<Arc<ServerConfig>, tls::TlsError> {
+    pub fn load(&self) -> Result<Arc<ServerConfig>, tls::TlsError> {
         tls::load(&self.dir.path().join("certificate.pem"), &self.dir.path().join("key.pem"))
     }
 
-    fn connector(&self) -> TlsConnector {
+    pub fn connector(&self) -> TlsConnector {
+        self.connector_for(&[b"h2", b"http/1.1"])
+    }
+
+    /// A client that speaks these protocols.
+    pub fn connector_for(&self, protocols: &[&[u8]]) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).expect("a certificate");
         let mut client = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -337,7 +342,7 @@ impl Certificate {
             .expect("versions")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        client.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         TlsConnector::from(Arc::new(client))
     }
 }

@@ -5,7 +5,7 @@ mod evidence;
 mod host;
 mod imports;
 mod keys;
-mod listen;
+pub mod listen;
 mod manners;
 mod openapi;
 mod problems;

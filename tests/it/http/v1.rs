@@ -165,6 +165,7 @@ fn calls(ticket: &str) -> Vec<(&'static str, &'static str, String, Value, u16)> 
         ("introspect", "GET", format!("/v1/sessions/{}", uuid::Uuid::nil()), Value::Null, 404),
         ("introspect", "POST", "/v1/introspect".into(), json!({"credential": ticket}), 200),
         ("introspect", "GET", "/v1/subjects/someone".into(), Value::Null, 200),
+        ("introspect", "POST", "/v1/uses".into(), Value::Null, 415),
         ("revoke", "POST", "/v1/revocations".into(), json!({"credential": ticket}), 201),
         ("revoke", "POST", "/v1/revocations".into(), json!({"subject": "a"}), 201),
         ("audit", "GET", "/v1/events".into(), Value::Null, 200),

@@ -105,7 +105,11 @@ impl Call {
             let body = if *kind == "application/x-ndjson" && body.is_empty() {
                 // Beyond those that are there already.
                 let first = 1_000_000 + number * LINES;
-                (first..first + LINES).map(|number| import_line("token", "imported", number)).collect()
+                let line = |number| match &*self.path {
+                    "/v1/uses" => use_line(number),
+                    _ => import_line("token", "imported", number),
+                };
+                (first..first + LINES).map(line).collect()
             } else {
                 body.replace('~', &number.to_string())
             };
@@ -225,7 +229,7 @@ fn object(schema: &Value, holder: &Holder) -> Map<String, Value> {
     let members = properties.keys().filter_map(|name| Some((name.clone(), value(name)?)));
     let members: Map<String, Value> = members.collect();
     for name in required {
-        let is_line = ["kind", "issued_at", "expires_at"].contains(&name);
+        let is_line = ["kind", "issued_at", "expires_at", "age_ms"].contains(&name);
         assert!(is_line || members.contains_key(name), "this test has no value for {name}");
     }
     members
@@ -234,6 +238,11 @@ fn object(schema: &Value, holder: &Holder) -> Map<String, Value> {
 /// The digest that stands for a credential of that kind and number.
 pub fn digest(kind: &str, number: usize) -> String {
     Digest::of(format!("{kind} {number}").as_bytes()).to_string()
+}
+
+/// A line that reports a use of it.
+fn use_line(number: usize) -> String {
+    json!({"kind": "ticket", "digest": digest("ticket", number), "age_ms": 5}).to_string() + "\n"
 }
 
 /// A line that imports it.

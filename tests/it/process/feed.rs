@@ -193,6 +193,28 @@ async fn an_application_follows_the_tenants_that_it_may() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_comes_after_everything_that_was_missed() {
+    // More than one chunk of a stream.
+    const MISSED: usize = 300;
+    let place = Place::new();
+    let api = place.api();
+    let cursor = api.follow(LINES, "").await.expect("heartbeat").await.id.unwrap();
+    let missed = (0..MISSED).map(|n| async move { api.issue_and_revoke("default", &format!("subject-{n}")).await });
+    let missed: BTreeSet<String> = futures_util::future::join_all(missed).await.into_iter().collect();
+    let mut stream = api.follow(LINES, &format!("?after={cursor}")).await;
+    let mut heard = BTreeSet::new();
+    loop {
+        let event = stream.next().await.unwrap();
+        match &*event.name {
+            "heartbeat" => break,
+            "revoked" => assert!(heard.insert(text(&event.data, "id"))),
+            other => assert_eq!(other, "progress"),
+        }
+    }
+    assert_eq!(heard, missed);
+}
+
+#[tokio::test]
 async fn heartbeats_say_how_fresh_the_stream_is() {
     let place = Place::new();
     let mut stream = place.api().follow(SSE, "").await;

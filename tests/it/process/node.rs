@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use authledger::clock;
+use parking_lot::Mutex;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -96,8 +97,9 @@ impl Launch {
         let (tell, told) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if let Some(url) = line.strip_prefix("authledger: listening on ") {
-                    // Nobody waits for a second address.
+                let urls = ["authledger: listening on ", "authledger: answering checks on "];
+                if let Some(url) = urls.iter().find_map(|before| line.strip_prefix(before)) {
+                    // The test may be over.
                     let _ = tell.send(url.to_owned());
                 }
             }
@@ -107,7 +109,14 @@ impl Launch {
                 secrets::remember(ROOT);
                 let search = secrets::Search { data: self.data, log: Some(self.log.clone()) };
                 let api = Api::new(&url, ROOT);
-                NodeProcess { process, api, log: self.log, took: started.elapsed(), _search: search }
+                NodeProcess {
+                    process,
+                    api,
+                    log: self.log,
+                    took: started.elapsed(),
+                    told: Mutex::new(told),
+                    _search: search,
+                }
             }
             Err(_) => panic!("the server does not listen: {}", read(&self.log)),
         }
@@ -190,6 +199,8 @@ pub struct NodeProcess {
     log: PathBuf,
     /// From the start to the line that names the address.
     pub took: Duration,
+    /// The addresses that it names after the first.
+    told: Mutex<mpsc::Receiver<String>>,
     /// Last, so that it looks when the process has exited.
     _search: secrets::Search,
 }
@@ -198,6 +209,11 @@ impl NodeProcess {
     /// A server on that directory with nothing unusual about it.
     pub fn start(data: &Path) -> Self {
         Launch::new(data).start()
+    }
+
+    /// The next address on which it answers checks alone.
+    pub fn check_url(&self) -> String {
+        self.told.lock().recv_timeout(PATIENCE).expect("it answers checks")
     }
 
     /// Kills it as a power cut would: nothing is told to it.

@@ -1,5 +1,6 @@
 //! A wall clock that a test moves while a real process runs, by libfaketime. The boot clock stays as it is.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::process::node::Launch;
@@ -42,13 +43,19 @@ impl WallClock {
 
     /// The same server with this clock.
     pub fn give(&self, launch: Launch) -> Launch {
-        launch
-            .env("LD_PRELOAD", &self.library)
-            .env("FAKETIME_TIMESTAMP_FILE", &self.file)
-            .env("FAKETIME_NO_CACHE", "1")
+        self.variables().into_iter().fold(launch, |launch, (name, value)| launch.env(name, value))
+    }
+
+    /// The variables by which a process reads this clock.
+    pub fn variables(&self) -> [(&'static str, OsString); 5] {
+        [
+            ("LD_PRELOAD", self.library.clone().into()),
+            ("FAKETIME_TIMESTAMP_FILE", self.file.clone().into()),
+            ("FAKETIME_NO_CACHE", "1".into()),
             // Else it would move the monotonic clock too, and hide every jump.
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("TZ", "UTC")
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+            ("TZ", "UTC".into()),
+        ]
     }
 
     /// Whole or not at all: a process may read it at any moment.

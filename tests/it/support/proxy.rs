@@ -35,7 +35,6 @@ pub struct Proxy {
 
 impl Proxy {
     /// A proxy before that address.
-    #[cfg(feature = "nats")]
     pub async fn to(address: SocketAddr) -> Self {
         let proxy = Self::to_nothing().await;
         proxy.lead_to(address);
@@ -67,7 +66,6 @@ impl Proxy {
     }
 
     /// Lets nothing pass any more, and tells nobody, as a network does that loses all packets, until [`heal`](Self::heal).
-    #[cfg(feature = "nats")]
     pub fn hold(&self) {
         self.route.send_modify(|route| route.is_held = true);
     }

@@ -9,7 +9,8 @@ use authledger::clock::Clock;
 use authledger::domain::{Digest, Issuer, Policy, Position, Timestamp};
 use authledger::event_log::{Base, DataDirectory};
 use authledger::feed::Hub;
-use authledger::http::{App, HttpOptions, router};
+use authledger::http::check::{self, Checks, NodeAuthority};
+use authledger::http::{App, HttpOptions, SharedApp, router};
 use authledger::jose::TrustedIssuer;
 use authledger::jose::TrustedIssuers;
 use authledger::keys::Algorithm;
@@ -69,6 +70,8 @@ impl Default for Made {
 pub struct ServedNode {
     running: Option<Running>,
     router: Router,
+    /// What gateways ask; nothing while it is restarted.
+    app: Option<SharedApp>,
     /// Before the directory goes.
     _search: Search,
     /// The clock that all of it reads.
@@ -90,9 +93,17 @@ impl ServedNode {
         let clock = Clock::manual(Timestamp::from_millis(START).expect("within bounds"));
         let stop = watch::Sender::new(false);
         secrets::remember(made.root);
-        let (running, router) = up(directory.path().into(), clock.clone(), &stop, made).await;
+        let (running, app) = up(directory.path().into(), clock.clone(), &stop, made).await;
         let search = Search { data: directory.path().into(), log: None };
-        Self { running: Some(running), router, _search: search, clock, stop, directory }
+        Self {
+            running: Some(running),
+            router: router(app.clone()),
+            app: Some(app),
+            _search: search,
+            clock,
+            stop,
+            directory,
+        }
     }
 
     /// Stops it and starts it again on the same ledger.
@@ -102,21 +113,16 @@ impl ServedNode {
 
     /// Stops it and starts it again on the same ledger, made so.
     pub async fn restart_with(&mut self, made: Made) {
-        self.router = Router::new();
-        let running = self.running.take().expect("it runs");
-        running.stop().expect("a snapshot");
-        let data = self.directory.path().into();
-        let (running, router) = up(data, self.clock.clone(), &self.stop, made).await;
-        (self.running, self.router) = (Some(running), router);
+        self.restart_damaged(made, || {}).await;
     }
 
     /// Stops it, lets something happen to the files, and starts it again, made so.
     pub async fn restart_damaged(&mut self, made: Made, damage: impl FnOnce()) {
-        self.router = Router::new();
+        (self.router, self.app) = (Router::new(), None);
         self.running.take().expect("it runs").stop().expect("a snapshot");
         damage();
-        let (running, router) = up(self.directory.path().into(), self.clock.clone(), &self.stop, made).await;
-        (self.running, self.router) = (Some(running), router);
+        let (running, app) = up(self.directory.path().into(), self.clock.clone(), &self.stop, made).await;
+        (self.running, self.router, self.app) = (Some(running), router(app.clone()), Some(app));
     }
 
     /// The ledger behind the router.
@@ -127,6 +133,26 @@ impl ServedNode {
     /// The router, to be served on a socket.
     pub fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// The check.
+    pub fn checks(&self) -> &Arc<Checks<NodeAuthority>> {
+        &self.app.as_ref().expect("it runs").checks
+    }
+
+    /// The router of a listener for gateways.
+    pub fn gateways(&self) -> Router {
+        check::routes(self.checks().clone())
+    }
+
+    /// The newest revocations.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.app.as_ref().expect("it runs").hub
+    }
+
+    /// Tells streams to end, as a stop of the server does.
+    pub fn stop_streams(&self) {
+        self.stop.send_replace(true);
     }
 
     /// The file of the log.
@@ -163,7 +189,7 @@ impl ServedNode {
     }
 }
 
-async fn up(data: PathBuf, clock: Clock, stop: &watch::Sender<bool>, made: Made) -> (Running, Router) {
+async fn up(data: PathBuf, clock: Clock, stop: &watch::Sender<bool>, made: Made) -> (Running, SharedApp) {
     let Made { queue, hooks, options, reach, trusted, issuer, algorithm, policy, root } = made;
     let directory = DataDirectory::lock(&data).expect("nobody else has it");
     let status_lists = options.status_lists.lists;
@@ -187,8 +213,8 @@ async fn up(data: PathBuf, clock: Clock, stop: &watch::Sender<bool>, made: Made)
     let running = open(directory, settings, clock, root, reach, hooks, |_, _| {}).await.expect("it starts");
     let service = running.service.clone();
     let hub = started.into_inner().expect("it has started");
-    let app = App { service, hub, stop: stop.subscribe(), metrics: Arc::new(Metrics::new()), options };
-    (running, router(Arc::new(app)))
+    let app = App::new(service, hub, stop.subscribe(), Arc::new(Metrics::new()), options);
+    (running, Arc::new(app))
 }
 
 /// A caller that sends requests.

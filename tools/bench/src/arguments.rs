@@ -117,6 +117,10 @@ pub enum Scenario {
     Storm,
     /// A follower that is millions of revocations behind catches up.
     Stream,
+    /// What a follower loads and holds of millions of revocations: both forms of the snapshot, and the file of what it held.
+    Snapshots,
+    /// Checks at an edge, from memory and at first sight, and how soon it refuses what is revoked.
+    Edge,
 }
 
 impl Scenario {

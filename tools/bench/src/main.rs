@@ -150,6 +150,8 @@ fn one(
         Scenario::Growth => scenarios::growth::run(&mut bench),
         Scenario::Storm => scenarios::storm::run(&mut bench),
         Scenario::Stream => scenarios::stream::run(&mut bench),
+        Scenario::Snapshots => scenarios::snapshots::run(&mut bench),
+        Scenario::Edge => scenarios::edge::run(&mut bench),
     };
     finished(bench, ran, digest, results)
 }
