@@ -23,6 +23,7 @@ mod edge;
 mod event_log;
 mod feed;
 mod fuzz;
+mod gateways;
 mod http;
 mod index;
 mod jose;

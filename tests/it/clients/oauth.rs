@@ -49,7 +49,7 @@ async fn keyed(api: &Api, directory: &std::path::Path) -> Value {
         "name": "keyed", "scopes": ["introspect", "revoke"], "tenants": ["default"], "oauth": {"jwks": {"keys": [jwk]}},
     });
     let registered = api.post("/v1/applications", body).await.expect(201);
-    json!({"id": registered["id"], "kid": key.kid(), "pkcs8": STANDARD.encode(std::fs::read(file).expect("a key"))})
+    json!({"id": registered["id"], "kid": key.kid(), "jwk": jwk, "pkcs8": STANDARD.encode(std::fs::read(file).expect("a key"))})
 }
 
 #[tokio::test]
@@ -122,13 +122,13 @@ async fn with_tokens(directory: &std::path::Path) -> (NodeProcess, Api, Vec<Stri
     (server, api, secrets)
 }
 
-/// Java, if it and Spring Security are there; on the terms of the others.
-fn spring() -> Option<Command> {
+/// That program, if Java and Spring Security are there; on the terms of the others.
+fn spring(program: &str) -> Option<Command> {
     let jars = project().join(".tools/spring");
     let runs = Command::new("java").arg("-version").stderr(Stdio::null()).status();
     if jars.exists() && runs.is_ok_and(|status| status.success()) {
         let mut command = Command::new("java");
-        command.arg("-cp").arg(jars.join("*")).arg(project().join("tests/clients/spring/Introspect.java"));
+        command.arg("-cp").arg(jars.join("*")).arg(project().join("tests/clients/spring").join(program));
         return Some(command);
     }
     println!("left out: java with Spring Security is not installed; run tools/test");
@@ -138,7 +138,7 @@ fn spring() -> Option<Command> {
 
 #[tokio::test]
 async fn spring_security_introspects_with_both_ways_of_writing_basic() {
-    let Some(mut command) = spring() else { return };
+    let Some(mut command) = spring("Introspect.java") else { return };
     let directory = tempfile::tempdir().unwrap();
     let (server, api, secrets) = with_tokens(directory.path()).await;
     let revoked = api.post("/v1/tokens", json!({"subject": "person-1", "format": "opaque"})).await.expect(201);
@@ -152,6 +152,29 @@ async fn spring_security_introspects_with_both_ways_of_writing_basic() {
     let due = [scopes, scopes, "active []", "active []", "inactive", "inactive"];
     let due: Vec<String> = due.iter().flat_map(|one| ["raw", "escaped"].map(|way| format!("{way} {one}"))).collect();
     assert_eq!(said, due);
+}
+
+#[tokio::test]
+async fn springs_client_gets_tokens_in_each_way_that_it_can_authenticate() {
+    let Some(mut command) = spring("Credentials.java") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let (server, api, _) = with_tokens(directory.path()).await;
+    let keyed = keyed(&api, directory.path()).await;
+    let body = json!({"name": "client", "scopes": ["introspect"], "tenants": ["default"]});
+    let client = api.post("/v1/applications", body).await.expect(201);
+    let member = |of: &Value, name: &str| of[name].as_str().expect("a text").to_owned();
+    command.args([server.api.url(), &member(&client, "id"), &member(&client, "secret"), &member(&keyed, "id")]);
+    command.args([keyed["jwk"].to_string(), member(&keyed, "pkcs8")]);
+    let said = asked(command, &[]).await;
+    let (ways, tokens): (Vec<_>, Vec<_>) = said.iter().map(|line| line.split_once(' ').expect("two words")).unzip();
+    assert_eq!(ways, ["client_secret_basic", "client_secret_post", "private_key_jwt", "refused"]);
+    let (refusal, tokens) = tokens.split_last().expect("a refusal");
+    // Its own code: it reads the error of an answer of 400 alone, and RFC 6749 wants 401 here.
+    assert_eq!(*refusal, "invalid_token_response");
+    for (token, of) in tokens.iter().zip([&client, &client, &keyed]) {
+        let found = api.post("/v1/introspect", json!({"credential": token})).await.expect(200);
+        assert_eq!(found["subject"], json!(format!("application:{}", member(of, "id"))), "{found}");
+    }
 }
 
 #[tokio::test]

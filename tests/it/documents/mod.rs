@@ -4,9 +4,9 @@
 
 mod links;
 mod names;
-mod pages;
+pub mod pages;
 mod queries;
-mod tables;
+pub mod tables;
 mod transcript;
 mod transcripts;
 

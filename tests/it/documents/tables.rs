@@ -1,5 +1,6 @@
 //! Tables that repeat declarations of the code: settings and problems. Metrics and warnings are named in theirs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -10,10 +11,27 @@ use clap::{Arg, Args as _, Command};
 
 use super::pages;
 
-/// Compares the text between a page's markers with the one that it should be, or writes it there.
-fn compare(page: &str, name: &str, table: &str) {
+/// The markers around a table.
+fn markers(name: &str) -> (String, String) {
+    (format!("<!-- generated: {name} -->\n\n"), format!("\n<!-- end: {name} -->"))
+}
+
+/// The rows of the table between a page's markers: the first cell of each, and the others.
+pub fn cells(page: &str, name: &str) -> BTreeMap<String, Vec<String>> {
+    let (start, end) = markers(name);
     let text = pages::read(page);
-    let (start, end) = (format!("<!-- generated: {name} -->\n\n"), format!("\n<!-- end: {name} -->"));
+    let table = text.split_once(&start).and_then(|(_, rest)| rest.split_once(&end)).unwrap_or_default().0;
+    let row = |line: &str| {
+        let mut cells = line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned());
+        Some((cells.next()?, cells.collect()))
+    };
+    table.lines().filter_map(row).collect()
+}
+
+/// Compares the text between a page's markers with the one that it should be, or writes it there.
+pub fn compare(page: &str, name: &str, table: &str) {
+    let text = pages::read(page);
+    let (start, end) = markers(name);
     let (before, rest) = text.split_once(&start).unwrap_or_else(|| panic!("{page} lacks {start}"));
     let (there, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{page} lacks {end}"));
     if there == table {

@@ -11,7 +11,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::pages;
 use super::transcript::{Replaced, Step, steps};
+use crate::gateways::port::Port;
+use crate::gateways::program::with_port;
 use crate::process::node::{BINARY, Launch, NodeProcess, PATIENCE};
+use crate::support::nginx;
 
 /// Where the pages have their server.
 const ADDRESS: &str = "http://127.0.0.1:7878";
@@ -30,9 +33,14 @@ struct Reader {
 
 impl Reader {
     fn new() -> Self {
+        Self::with(|launch| launch)
+    }
+
+    /// Next to a server that is started with more.
+    fn with(more: impl FnOnce(Launch) -> Launch) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("authledger-data");
-        let node = Launch::with(Command::new(BINARY), &data).start();
+        let node = more(Launch::with(Command::new(BINARY), &data)).start();
         let mut replaced = Replaced::default();
         replaced.learn(ADDRESS, node.api.url());
         let programs = Path::new(BINARY).parent().unwrap().display().to_string();
@@ -150,6 +158,30 @@ fn the_guides_of_other_contracts_work() {
             reader.follow(&format!("docs/guide/{page}.md"));
         }
     }
+}
+
+/// The files that the guide copies are given with free ports.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_of_gateways_works() {
+    if !has_curl() || nginx::find().is_none() {
+        return;
+    }
+    let [check, clients, protected] = [Port::keep(), Port::keep(), Port::keep()];
+    let mut reader = Reader::with(|launch| launch.arg("--check-listen").arg(check.address().to_string()));
+    let files = reader.directory.path().join("repository/tools/gateways");
+    fs::create_dir_all(&files).unwrap();
+    let ports = [("7879", &check), ("8080", &clients), ("3000", &protected)];
+    for name in ["nginx.conf", "try-nginx.conf"] {
+        let text = pages::read(&format!("tools/gateways/{name}"));
+        let text = ports.iter().fold(text, |text, (port, real)| with_port(&text, port, real.address().port()));
+        fs::write(files.join(name), text).unwrap();
+    }
+    for (port, real) in ports {
+        reader.replaced.learn(&format!("127.0.0.1:{port}"), &real.address().to_string());
+    }
+    let repository = reader.directory.path().join("repository").display().to_string();
+    reader.variables.insert("REPOSITORY".to_owned(), repository);
+    tokio::task::spawn_blocking(move || reader.follow("docs/guide/gateways.md")).await.unwrap();
 }
 
 #[test]
