@@ -27,7 +27,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Frame>, CompactError> {
     let mut decoder = Decoder::default();
     decoder.push(bytes);
     let frames = std::iter::from_fn(|| decoder.next_frame().transpose()).collect();
-    assert!(decoder.is_empty() || matches!(frames, Err(_)), "all of it is read");
+    assert!(decoder.is_empty() || frames.is_err(), "all of it is read");
     frames
 }
 

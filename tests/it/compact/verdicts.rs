@@ -130,7 +130,7 @@ fn presented(random: &mut Random, origins: &[String]) -> Value {
     put("kid", some(&["key-1", "key-2", "", ""]));
     let applications: Vec<String> = (0..3).map(|n| application_id(n).0.to_string()).collect();
     put("client_id", random.pick(&[0, 1, 2, 3, 4]).and_then(|n| applications.get(n)).map(|id| json!(id)));
-    put("foreign", random.percent(15).then(|| json!(true)));
+    put("foreign", random.percent(15).then_some(json!(true)));
     put("iat", random.percent(80).then(|| json!((NOW / 1_000 + random.below(300_000)) as f64 + 0.25)));
     if random.percent(40) {
         put("sid", Some(json!(session_id(random.below(13)).uuid().to_string())));

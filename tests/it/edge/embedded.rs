@@ -32,9 +32,9 @@ async fn an_embedded_follower_refuses_what_is_revoked_and_everything_when_it_is_
             ..FollowerSettings::new(node.api.url(), Secret::new(ROOT))
         };
         let comes_to = async |follower: &authledger::follower::Follower, credential: &str, due: Value| {
-            let until = Instant::now() + PATIENCE;
-            while example::answer(follower, credential).unwrap() != json!({"refused": due}).to_string() {
-                assert!(Instant::now() < until, "{} and not {due}", example::answer(follower, credential).unwrap());
+            let (until, wanted) = (Instant::now() + PATIENCE, json!({"refused": due}).to_string());
+            while example::answer(follower, credential).unwrap() != wanted {
+                assert!(Instant::now() < until, "{} and not {wanted}", example::answer(follower, credential).unwrap());
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };

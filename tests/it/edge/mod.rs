@@ -6,7 +6,7 @@ mod embedded;
 mod flood;
 mod introspection;
 mod outages;
-mod place;
+pub mod place;
 mod race;
 mod revoking;
 mod state;
