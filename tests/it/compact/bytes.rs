@@ -26,7 +26,7 @@ fn change(marks: &[Mark], retained: u64) -> Change {
 fn read(bytes: &[u8]) -> Result<Vec<Frame>, CompactError> {
     let mut decoder = Decoder::default();
     decoder.push(bytes);
-    let frames = std::iter::from_fn(|| decoder.next_frame().transpose()).collect();
+    let frames: Result<Vec<Frame>, CompactError> = std::iter::from_fn(|| decoder.next_frame().transpose()).collect();
     assert!(decoder.is_empty() || frames.is_err(), "all of it is read");
     frames
 }
