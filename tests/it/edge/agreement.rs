@@ -14,8 +14,10 @@ const ROUNDS: u64 = 2;
 const STEPS: u64 = 60;
 const SUBJECTS: u64 = 4;
 
+pub const ROUNDS_VARIABLE: &str = "AUTHLEDGER_EDGE_ROUNDS";
+
 pub fn rounds(default: u64) -> u64 {
-    std::env::var("AUTHLEDGER_EDGE_ROUNDS").map_or(default, |rounds| rounds.parse().unwrap())
+    std::env::var(ROUNDS_VARIABLE).map_or(default, |rounds| rounds.parse().unwrap())
 }
 
 /// One history, and all who watch it.
