@@ -73,7 +73,7 @@ impl Gateway {
         let place = |place: &&str| if place.starts_with('.') { project().join(place) } else { PathBuf::from(place) };
         let runs =
             |place: &PathBuf| Command::new(place).arg(version).output().is_ok_and(|output| output.status.success());
-        let found = places.iter().map(|one| place(one)).find(runs);
+        let found = places.iter().map(place).find(runs);
         if found.is_none() {
             println!("left out: {} is not installed; run tools/test", self.title());
             assert!(std::env::var("CI").as_deref() != Ok("true"), "no test may be left out in CI");
