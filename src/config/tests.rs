@@ -59,7 +59,7 @@ fn a_server_without_a_surface_is_refused_and_every_surface_is_named() {
     let (_file, path) = file("surfaces = []\n");
     let refusal = refusal(&["--config", &path]);
     assert!(refusal.contains("at least one of native, feed, evidence, "), "{refusal}");
-    assert!(refusal.ends_with("slashid, cribl, oauth, status, metrics"), "{refusal}");
+    assert!(refusal.ends_with("slashid, cribl, oauth, status, check, metrics"), "{refusal}");
 }
 
 #[test]
