@@ -26,7 +26,7 @@ const MAX_UPSTREAMS: usize = 8;
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct EdgeArgs {
-    /// A TOML file with settings: the flags' names as keys, with _ for -, and the tables [[check]] and [[trusted_issuer]].
+    /// A TOML file with settings: the flags' names as keys, with _ for -, and the tables `check` and `trusted_issuer`.
     /// Flags and variables take precedence over it.
     #[arg(long, env = "AUTHLEDGER_CONFIG", value_name = "FILE")]
     #[serde(skip)]
