@@ -116,7 +116,7 @@ pub struct CheckRule {
     pub scope: Vec<Box<str>>,
     /// The least assurance level.
     pub min_aal: Option<Aal>,
-    /// Whether a check of a ticket is a use of it.
+    /// Whether a check renews a ticket.
     pub renew: bool,
     /// For an edge.
     pub when_stale: WhenStale,

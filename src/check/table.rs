@@ -34,7 +34,7 @@ pub struct CheckTable {
     pub scope: Option<String>,
     /// The least assurance level.
     pub min_aal: Option<String>,
-    /// Whether a check of a ticket is a use of it.
+    /// Whether a check renews a ticket.
     #[serde(default)]
     pub renew: bool,
     /// For an edge.

@@ -1,5 +1,5 @@
-//! What is known of an active credential: enough to judge it by what is revoked, to tell a rule about it, and to answer an
-//! introspection of it.
+//! What is known of an active credential: enough to compare it with what is revoked, to apply a rule to it, and to answer
+//! an introspection.
 //!
 //! It is kept as bytes, because millions are kept.
 

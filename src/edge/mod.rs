@@ -449,7 +449,8 @@ impl EdgeCore {
             match self.recall(&digest) {
                 Some(Decision::Active(_)) => {}
                 Some(Decision::Refused | Decision::Blind) => return,
-                // Nothing is kept of it: it is asked about again, now and then.
+                // Nothing is kept of it, so no change can be told to concern it. The caller asks its node again, at most once in
+                // UNKEPT_REST; this returns with the next change, or after UNKEPT_PATIENCE.
                 None => {
                     tokio::time::sleep(UNKEPT_REST).await;
                     let _ = tokio::time::timeout(UNKEPT_PATIENCE, news.changed()).await;
@@ -459,7 +460,8 @@ impl EdgeCore {
             if news.changed().await.is_err() {
                 return;
             }
-            // A storm of revocations wakes thousands of watchers: each looks no more often than this.
+            // A storm of revocations wakes thousands of watchers: each looks no more often than this. The loop ends when the
+            // credential is not active any more, and with the watcher's connection.
             tokio::time::sleep(WATCHERS_REST).await;
         }
     }

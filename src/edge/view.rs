@@ -28,7 +28,7 @@ impl EdgeView for Edge {
             Decision::Refused => return IntrospectedHere::Inactive,
             Decision::Blind => return IntrospectedHere::Blind,
         };
-        // A JWT says more than is kept of it.
+        // An introspection repeats claims of a JWT that are not kept.
         let found = match known.jwt {
             Some(_) => core.read_jwt(token).await.ok().map(|token| (token.found, crate::service::IssueFacts::Nothing)),
             None => known.introspection(),

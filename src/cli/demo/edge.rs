@@ -45,6 +45,7 @@ impl Demo {
                     return Ok::<_, DemoFailure>((told, started.elapsed()));
                 }
                 claim(started.elapsed() < PATIENCE, || "the edge lets a revoked token pass".to_owned())?;
+                // The edge tells nobody when it has heard, so it is asked again. The loop ends with the refusal, or after PATIENCE.
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
@@ -80,6 +81,7 @@ impl Demo {
         let edge = RunningEdge::start(EdgeSettings::load(&arguments)?).await?;
         while !edge.edge().follower().is_fresh() {
             claim(started.elapsed() < PATIENCE, || "the edge does not become ready".to_owned())?;
+            // A load balancer would ask like this, too. The loop ends with the first heartbeat, or after PATIENCE.
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let command = "authledger edge --upstream URL --token-file FILE";

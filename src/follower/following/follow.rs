@@ -64,7 +64,7 @@ impl Follower {
             failures += 1;
             self.go_to_next();
             // Each node is tried at once; then all of them rest, so that a node that starts again is not helped by all its
-            // followers asking at the same time.
+            // followers asking at the same time. The loop ends with the follower: its owner drops this future.
             if failures as usize >= self.upstreams.len() {
                 tokio::time::sleep(pause(failures, matches!(cut, Cut::Refused(_)))).await;
             }
