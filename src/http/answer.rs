@@ -15,6 +15,9 @@ use crate::service::{Failure, Pace};
 /// The type of a JSON body.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// The type of a body of lines, each of which is JSON.
+pub const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+
 /// The usual size of an answer, in bytes.
 const USUAL_BYTES: usize = 320;
 /// A list of that many is written at once.
@@ -27,6 +30,16 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
     json::append(&mut bytes, body);
     (status, [(CONTENT_TYPE, JSON)], bytes).into_response()
+}
+
+/// An answer with a line for each of these.
+pub fn lines(told: &[impl Serialize]) -> Response {
+    let mut bytes = Vec::new();
+    for line in told {
+        json::append(&mut bytes, line);
+        bytes.push(b'\n');
+    }
+    (StatusCode::OK, [(CONTENT_TYPE, NDJSON)], bytes).into_response()
 }
 
 /// An answer that shows a secret only once: nobody on the way may keep it.

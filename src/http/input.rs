@@ -27,6 +27,25 @@ pub fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
     serde_json::from_slice(text).or_else(|_| explain(text)).map(|JsonObject(object)| object)
 }
 
+/// The most lines of a body.
+const MAX_LINES: usize = 1_000;
+
+/// The lines of a body, each an object that is read by itself. The last one may lack its line feed.
+pub fn lines<'a, T, U>(
+    body: &'a [u8],
+    read: impl Fn(T) -> Result<U, Problem>,
+) -> Result<Vec<Result<U, Problem>>, Problem>
+where
+    T: Deserialize<'a>,
+{
+    let text = body.strip_suffix(b"\n").unwrap_or(body);
+    let lines = text.split(|byte| *byte == b'\n');
+    if lines.clone().count() > MAX_LINES {
+        return Err(Problem::with_detail(Code::InvalidBody, format!("a body has at most {MAX_LINES} lines")));
+    }
+    Ok(lines.map(|line| object(line).and_then(&read)).collect())
+}
+
 /// Refuses a body that is not lines of JSON.
 pub fn ndjson(headers: &HeaderMap) -> Result<(), Problem> {
     if is(headers, "application/x-ndjson") {

@@ -5,8 +5,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
-use super::events::NDJSON;
 use crate::domain::{Position, Scope};
+use crate::http::answer::NDJSON;
 use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{TextForm as _, Whole};

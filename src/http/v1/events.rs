@@ -8,6 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::domain::{Position, Scope};
+use crate::http::answer::NDJSON;
 use crate::http::descriptions::Refusals;
 use crate::http::problem::Problem;
 use crate::http::wire::{Whole, WireText, present};
@@ -16,8 +17,6 @@ use crate::service::MAX_EVENTS;
 
 /// The default number of records on a page.
 const DEFAULT_LIMIT: usize = 1_000;
-
-pub(super) const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

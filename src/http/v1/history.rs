@@ -8,10 +8,10 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{NameParameters, query};
-use super::events::NDJSON;
 use crate::audit::{Lookup, LookupCredential};
 use crate::domain::{Digest, GivenSubject, Issuer, Kind, Position, Scope, Secret, Tenant};
 use crate::event_log::StoredRecord;
+use crate::http::answer::NDJSON;
 use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Whole, WireText, present};

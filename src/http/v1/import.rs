@@ -1,27 +1,21 @@
 //! `POST /v1/imports`
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::events::NDJSON;
 use crate::domain::{
     Aal, CredentialId, Digest, GivenSubject, Import, ImportedLife, Kind, Rejection, Scope, Tenant, Timestamp, Ttl,
 };
 use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_TTL_SECONDS, Seconds, WireText, present};
-use crate::http::{SharedApp, caller, input};
-use crate::json;
+use crate::http::{SharedApp, answer, caller, input};
 use crate::service::{Call, Error, Imported, Refusal, Service};
 
-/// The most lines of a body.
-const MAX_LINES: usize = 1_000;
 /// Lines that wait for the writer at once: they share its commits, and leave room in its queue for others.
 const MAX_AT_ONCE: usize = 256;
 
@@ -113,21 +107,11 @@ struct ImportedLine {
 )]
 pub async fn import(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::commands(&app, request, Scope::Admin).await?;
-    let mut lines = lines(&app.service, &body)?;
+    let mut lines = input::lines(&body, |line: ImportLine| line.asked(&app.service))?;
     app.service.recall(&call.identity, lines.iter_mut().flatten()).await?;
     let told = (1..).zip(lines).map(|(number, line)| take(&app.service, &call, number, line));
     let told: Vec<ImportedLine> = stream::iter(told).buffered(MAX_AT_ONCE).try_collect().await?;
-    Ok((StatusCode::OK, [(CONTENT_TYPE, NDJSON)], written(&told)).into_response())
-}
-
-/// The imports that the lines ask for. The last line may lack its line feed.
-fn lines(service: &Service, body: &[u8]) -> Result<Vec<Result<Import, Problem>>, Problem> {
-    let text = body.strip_suffix(b"\n").unwrap_or(body);
-    let lines = text.split(|byte| *byte == b'\n');
-    if lines.clone().count() > MAX_LINES {
-        return Err(Problem::with_detail(Code::InvalidBody, format!("a body has at most {MAX_LINES} lines")));
-    }
-    Ok(lines.map(|line| input::object::<ImportLine>(line).and_then(|line| line.asked(service))).collect())
+    Ok(answer::lines(&told))
 }
 
 /// A refusal that would be different in a moment is not a line's outcome: the whole body is to be sent again.
@@ -229,13 +213,4 @@ impl ImportedLine {
         let (code, detail) = (problem.code().as_str(), problem.detail().to_owned());
         Self { line, outcome: "refused", kind: None, id: None, code: Some(code), detail: Some(detail) }
     }
-}
-
-fn written(told: &[ImportedLine]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for line in told {
-        json::append(&mut body, line);
-        body.push(b'\n');
-    }
-    body
 }

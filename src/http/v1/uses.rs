@@ -1,23 +1,16 @@
 //! `POST /v1/uses`
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::events::NDJSON;
 use crate::domain::{CredentialId, Digest, Kind, Malformed, Scope};
 use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{TextForm, WireText, present};
-use crate::http::{SharedApp, caller, input};
-use crate::json;
+use crate::http::{SharedApp, answer, caller, input};
 use crate::service::{ReportedUse, UseOutcome};
-
-/// The most lines of a body.
-const MAX_LINES: usize = 1_000;
 
 /// The use of a ticket that another process has seen: one line of the body.
 #[derive(Deserialize, ToSchema)]
@@ -84,7 +77,7 @@ struct UseShown {
 )]
 pub async fn report_uses(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::commands(&app, request, Scope::Introspect).await?;
-    let lines = lines(&body)?;
+    let lines = input::lines(&body, UseLine::asked)?;
     let uses: Vec<ReportedUse> = lines.iter().filter_map(|line| line.as_ref().ok().copied()).collect();
     let mut outcomes = app.service.report_uses(&call.identity, &uses).await?.into_iter();
     let mut told = Vec::new();
@@ -98,10 +91,9 @@ pub async fn report_uses(State(app): State<SharedApp>, request: Request) -> Resu
                 detail: Some(problem.detail().to_owned()),
             },
         };
-        json::append(&mut told, &shown);
-        told.push(b'\n');
+        told.push(shown);
     }
-    Ok((StatusCode::OK, [(CONTENT_TYPE, NDJSON)], told).into_response())
+    Ok(answer::lines(&told))
 }
 
 /// Each use has an outcome, so there is always a next one.
@@ -111,16 +103,6 @@ fn name(outcome: Option<UseOutcome>) -> &'static str {
         Some(UseOutcome::Known) => "known",
         Some(UseOutcome::Inactive) | None => "inactive",
     }
-}
-
-/// The uses of the lines. The last line may lack its line feed.
-fn lines(body: &[u8]) -> Result<Vec<Result<ReportedUse, Problem>>, Problem> {
-    let text = body.strip_suffix(b"\n").unwrap_or(body);
-    let lines = text.split(|byte| *byte == b'\n');
-    if lines.clone().count() > MAX_LINES {
-        return Err(Problem::with_detail(Code::InvalidBody, format!("a body has at most {MAX_LINES} lines")));
-    }
-    Ok(lines.map(|line| input::object::<UseLine>(line).and_then(UseLine::asked)).collect())
 }
 
 impl UseLine {
